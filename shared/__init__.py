@@ -1,0 +1,1 @@
+"""The library that all Boritrader services stand on. It knows no service."""

@@ -1,0 +1,1 @@
+"""Event contracts: what services tell each other, and nothing else."""
