@@ -1,0 +1,26 @@
+"""What auth does when others tell it something."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from services.auth import repository
+from shared.bus.errors import Drop
+from shared.contracts.billing import EntitlementChangedV1
+from shared.contracts.envelope import Envelope, Event
+
+
+def entitlement_changed(session: Session, envelope: Envelope[EntitlementChangedV1]) -> None:
+    """Keep the plan for the identity; an older version than the known one changes nothing."""
+    try:
+        user_id = uuid.UUID(envelope.data.user_id)
+    except ValueError:
+        raise Drop("user_id is no UUID") from None
+    repository.set_plan(session, user_id, envelope.data.plan, envelope.aggregate_version)
+
+
+HANDLERS: dict[type[Event], Callable[[Session, Envelope[Any]], None]] = {
+    EntitlementChangedV1: entitlement_changed
+}

@@ -1,0 +1,199 @@
+"""What auth does: register, log in, log out, say who somebody is, close an account.
+
+Hashing takes long and waits for a turn, so it happens between transactions, never inside one; the
+transaction after it checks that what was hashed against still stands.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session as DbSession
+
+from services.auth import identifiers, repository
+from services.auth.constants import (
+    DEFAULT_ROLE,
+    PASSWORD_LONG,
+    PASSWORD_MAX,
+    SEEN_EVERY,
+    USER_AGENT_MAX,
+    USER_NAME_MAX,
+    USER_NAME_MIN,
+)
+from services.auth.errors import FieldRefused, NameTaken, WrongCredentials, WrongPassword
+from services.auth.identifiers import Identifier
+from services.auth.models import Session, User
+from services.auth.passwords import Passwords, is_good_enough
+from services.auth.repository import Credentials
+from services.auth.tokens import Holder, digest, new_token
+from shared.contracts.auth import UserDeletedV1, UserRegisteredV1
+from shared.db import outbox
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The moment, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A registration that is in order, its password hashed already."""
+
+    user_name: Identifier
+    email: Identifier
+    password_hash: str
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a login comes from: the browser's name for itself, and the client's address."""
+
+    user_agent: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A person whose password was right, and the new hash to store when the old one is outdated."""
+
+    credentials: Credentials
+    rehashed: str | None
+
+
+def prepare_registration(passwords: Passwords, user_name: str, email: str, password: str) -> Registration:
+    """Check and hash what somebody wants to register with; touches no database.
+
+    Raises FieldRefused for a field that isn't acceptable, Busy when the hasher is.
+    """
+    name = identifiers.user_name(user_name)
+    if name is None:
+        raise FieldRefused(
+            "user_name",
+            "user_name_invalid",
+            f"{USER_NAME_MIN} to {USER_NAME_MAX} letters and digits, with dots, underscores and hyphens"
+            " between them.",
+        )
+    address = identifiers.email(email)
+    if address is None:
+        raise FieldRefused("email", "email_invalid", "This isn't an address that mail can be sent to.")
+    if len(password) > PASSWORD_MAX:
+        raise FieldRefused("password", "password_too_long", f"At most {PASSWORD_MAX:,} characters.")
+    if not is_good_enough(password, [name.text, address.text]):
+        raise FieldRefused(
+            "password",
+            "password_weak",
+            f"Too easy to guess. Take {PASSWORD_LONG} characters or more; a few unrelated words do well.",
+        )
+    return Registration(name, address, passwords.hash(password))
+
+
+def register(session: DbSession, registration: Registration, *, clock: Clock = utc_now) -> None:
+    """Open the account and announce it, in one transaction.
+
+    When the address is known nothing happens and nothing is told. Raises NameTaken.
+    """
+    user = User(
+        id=uuid.uuid4(),
+        user_name=registration.user_name.text,
+        user_name_key=registration.user_name.key,
+        email=registration.email.text,
+        email_key=registration.email.key,
+        password_hash=registration.password_hash,
+        role=DEFAULT_ROLE,
+        version=1,
+        created_at=clock(),
+    )
+    if repository.add_user(session, user):
+        event = UserRegisteredV1(user_id=str(user.id), user_name=user.user_name, email=user.email)
+        outbox.add(session, event, aggregate_id=event.user_id, aggregate_version=user.version)
+    elif repository.name_is_taken(session, user.user_name_key):
+        raise NameTaken
+
+
+def find_credentials(connection: Connection, login: str) -> Credentials | None:
+    """What a login as ``login``, a user name or a mail address, is checked against."""
+    if "@" in login:
+        address = identifiers.email(login)
+        return repository.credentials_by_email(connection, address.key) if address else None
+    name = identifiers.user_name(login)
+    return repository.credentials_by_name(connection, name.key) if name else None
+
+
+def verify_login(passwords: Passwords, person: Credentials | None, password: str) -> Verified:
+    """The person, when the password is right; touches no database.
+
+    The hasher runs once whether or not there is such a person. Raises WrongCredentials, Busy.
+    """
+    if not passwords.verify(person.password_hash if person else None, password) or person is None:
+        raise WrongCredentials
+    outdated = passwords.is_outdated(person.password_hash)
+    return Verified(person, passwords.hash(password) if outdated else None)
+
+
+def log_in(
+    session: DbSession, verified: Verified, device: Device, *, previous: str | None, clock: Clock = utc_now
+) -> str:
+    """Begin a session, end the one that the browser came with, and return the new token.
+
+    Raises WrongCredentials when the account has gone or changed its password since it was verified.
+    """
+    person = verified.credentials
+    if not repository.lock_user(session, person.user_id, person.password_hash):
+        raise WrongCredentials
+    if verified.rehashed:
+        repository.set_password_hash(session, person.user_id, verified.rehashed)
+    if previous:
+        repository.delete_session(session, digest(previous))
+    token, now = new_token(), clock()
+    repository.add_session(
+        session,
+        Session(
+            id=uuid.uuid4(),
+            token_digest=digest(token),
+            user_id=person.user_id,
+            user_agent=device.user_agent[:USER_AGENT_MAX],
+            address=device.address,
+            created_at=now,
+            last_seen_at=now,
+        ),
+    )
+    return token
+
+
+def log_out(session: DbSession, token: str) -> None:
+    """End the session with the token, if there is one."""
+    repository.delete_session(session, digest(token))
+
+
+def identify(connection: Connection, token: str, *, clock: Clock = utc_now) -> Holder | None:
+    """Who holds the session with the token, or None when it isn't good. Notes that it was seen."""
+    now = clock()
+    live = repository.live_session(connection, digest(token), now)
+    if live is None:
+        return None
+    if live.last_seen_at <= now - SEEN_EVERY:
+        repository.touch_session(connection, live.id, now)
+    return live.holder
+
+
+def verify_again(passwords: Passwords, person: Credentials | None, password: str) -> Credentials:
+    """The credentials of somebody logged in who gave their password again. Raises WrongPassword, Busy."""
+    if not passwords.verify(person.password_hash if person else None, password) or person is None:
+        raise WrongPassword
+    return person
+
+
+def close_account(session: DbSession, person: Credentials) -> None:
+    """Remove the account with all its sessions and announce it, in one transaction.
+
+    Raises WrongPassword when the account has gone or changed its password since it was verified.
+    """
+    version = repository.delete_user(session, person.user_id, person.password_hash)
+    if version is None:
+        raise WrongPassword
+    event = UserDeletedV1(user_id=str(person.user_id))
+    outbox.add(session, event, aggregate_id=event.user_id, aggregate_version=version + 1)
