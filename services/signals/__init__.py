@@ -1,0 +1,1 @@
+"""The market: candles in, signals, views and their ledger out."""

@@ -1,0 +1,330 @@
+"""What an algorithm is: the indicators it needs, and its two rules over a frame.
+
+A rule is stated once, as conditions over named series of the frame::
+
+    def entry(self, frame: Frame) -> Rule:
+        return all_of(below(frame, "rsi14", 35.0), below(frame, "close", "sma100"))
+
+The same statement decides (arrays over the tickers of the step) and explains: `Rule.why` gives each
+condition's text, value, threshold and outcome for the few tickers whose view changed.
+
+Every comparison takes a difference of at most 1e-12 x max(|a|, |b|) for equality, and is false where a
+side is NaN (an indicator that warms up, no entry price).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.signals.candles import FloatArray
+
+BoolArray = NDArray[np.bool_]
+Side = Literal["entry", "exit"]
+
+TOLERANCE = 1e-12
+
+
+class Condition(NamedTuple):
+    """One condition of a rule at the candle of one ticker: `value operator threshold`.
+
+    A value or threshold is None where it is not known or not finite.
+    """
+
+    side: Side
+    text: str
+    value: float | None
+    operator: str
+    threshold: float | None
+    holds: bool
+
+
+class Series:
+    """Named columns of one candle, each of shape (tickers of the step,), read as attributes.
+
+    `open`, `high`, `low`, `close`, `volume`, and the indicators that the algorithm declares.
+    """
+
+    def __init__(self, columns: Mapping[str, FloatArray], names: frozenset[str]) -> None:
+        self._columns = columns
+        self._names = names
+
+    def __getattr__(self, name: str) -> FloatArray:
+        if name in self._names:
+            return self._columns[name]
+        raise AttributeError(f"{name!r} is not a column of the candle or a declared indicator")
+
+
+class Frame(Series):
+    """What an algorithm sees of one step: the candle that closed, the one before, its entry prices.
+
+    `previous` is the ticker's candle before, NaN throughout where there is none. `entry_price` is the
+    close at which the view turned to BUY, NaN while it is not BUY. All arrays are read-only.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, FloatArray],
+        previous: Mapping[str, FloatArray],
+        entry_price: FloatArray,
+        names: frozenset[str],
+    ) -> None:
+        super().__init__(columns, names)
+        self.previous = Series(previous, names)
+        self.entry_price = entry_price
+
+
+class Term(NamedTuple):
+    """A computed side of a condition: its text, and its values of shape (tickers of the step,)."""
+
+    text: str
+    values: FloatArray
+
+
+Operand = str | Term
+"""A column's name, or a computed term."""
+
+
+class Check(NamedTuple):
+    """A condition over all tickers of the step. `holds` has shape (tickers of the step,)."""
+
+    text: str
+    value: FloatArray
+    operator: str
+    threshold: FloatArray | float
+    holds: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Where a rule holds, shape (tickers of the step,), and the checks that it was made of."""
+
+    holds: BoolArray
+    checks: tuple[Check, ...]
+
+    @classmethod
+    def of(cls, stated: "Rule | BoolArray", size: int) -> "Rule":
+        """The rule an algorithm stated, which may be a bare array of where it holds, for `size` tickers.
+
+        Raises TypeError where it is neither, or not a boolean array of shape (size,).
+        """
+        rule = stated if isinstance(stated, Rule) else cls(np.asarray(stated), ())
+        if rule.holds.dtype != np.bool_ or rule.holds.shape != (size,):
+            raise TypeError(f"a rule holds or not for each of {size} tickers: it takes that many booleans")
+        return rule
+
+    def why(self, side: Side, indices: NDArray[np.intp]) -> "Why":
+        """What the rule saw of the tickers at `indices`, copied out of the step's arrays."""
+        return Why(
+            side,
+            indices.size,
+            tuple(
+                Check(
+                    check.text,
+                    check.value[indices],
+                    check.operator,
+                    check.threshold if isinstance(check.threshold, float) else check.threshold[indices],
+                    check.holds[indices],
+                )
+                for check in self.checks
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The conditions of one rule for a few tickers."""
+
+    side: Side
+    size: int
+    checks: tuple[Check, ...]
+
+    def conditions(self) -> list[tuple[Condition, ...]]:
+        """The conditions of each ticker, in the rule's own order."""
+        if not self.checks:
+            return [()] * self.size
+        return list(zip(*map(self._of_check, self.checks), strict=True))
+
+    def _of_check(self, check: Check) -> Iterable[Condition]:
+        limit = check.threshold
+        return map(
+            Condition,
+            repeat(self.side),
+            repeat(check.text),
+            _finite(check.value),
+            repeat(check.operator),
+            repeat(limit, self.size) if isinstance(limit, float) else _finite(limit),
+            check.holds.tolist(),
+        )
+
+
+def _finite(numbers: FloatArray) -> list[float | None]:
+    values: list[float | None] = numbers.tolist()
+    if np.isfinite(numbers).all():
+        return values
+    return [value if known else None for value, known in zip(values, np.isfinite(numbers), strict=True)]
+
+
+class Algorithm(ABC):
+    """One published rule. Subclasses are frozen dataclasses whose fields are the rule's parameters.
+
+    `key` names it for ever; `version` changes with the rule; `timeframe` is the default, a deployment
+    may set another; `indicators` are the names it reads from the frame. It sees no clock, network,
+    database or future candle, and keeps no state: all of that is the engine's.
+    """
+
+    key: str
+    name: str
+    version: str
+    timeframe: str
+    indicators: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The rule's numbers by name."""
+        return {name: getattr(self, name) for name in getattr(self, "__dataclass_fields__", ())}
+
+    @abstractmethod
+    def entry(self, frame: Frame) -> Rule | BoolArray:
+        """Where to be told BUY."""
+
+    @abstractmethod
+    def exit(self, frame: Frame) -> Rule | BoolArray:
+        """Where to be told SELL, unless the entry holds too."""
+
+
+def all_of(first: Rule | Check, *others: Rule | Check) -> Rule:
+    """The rule that holds where every part does."""
+    holds = first.holds
+    for part in others:
+        holds = holds & part.holds
+    return Rule(holds, _checks(first, *others))
+
+
+def any_of(first: Rule | Check, *others: Rule | Check) -> Rule:
+    """The rule that holds where at least one part does."""
+    holds = first.holds
+    for part in others:
+        holds = holds | part.holds
+    return Rule(holds, _checks(first, *others))
+
+
+def _checks(*parts: Rule | Check) -> tuple[Check, ...]:
+    return tuple(check for part in parts for check in (part.checks if isinstance(part, Rule) else (part,)))
+
+
+def above(frame: Frame, value: Operand, threshold: Operand | float) -> Check:
+    """`value > threshold`."""
+    return _check(frame, value, ">", threshold)
+
+
+def at_least(frame: Frame, value: Operand, threshold: Operand | float) -> Check:
+    """`value >= threshold`."""
+    return _check(frame, value, ">=", threshold)
+
+
+def below(frame: Frame, value: Operand, threshold: Operand | float) -> Check:
+    """`value < threshold`."""
+    return _check(frame, value, "<", threshold)
+
+
+def at_most(frame: Frame, value: Operand, threshold: Operand | float) -> Check:
+    """`value <= threshold`."""
+    return _check(frame, value, "<=", threshold)
+
+
+def crosses_above(frame: Frame, first: str, second: str) -> Check:
+    """`first <= second` on the candle before and `first > second` on this one, all four known."""
+    return _cross(frame, first, "crosses above", second)
+
+
+def crosses_below(frame: Frame, first: str, second: str) -> Check:
+    """`first >= second` on the candle before and `first < second` on this one, all four known."""
+    return _cross(frame, first, "crosses below", second)
+
+
+def greater(a: FloatArray, b: FloatArray | float) -> BoolArray:
+    """Where a > b and not equal by TOLERANCE; false where either is NaN.
+
+    Two plain comparisons settle all but the nearly equal ones, which are then compared by the letter.
+    """
+    possible = a > b
+    _settle(possible, a > _widened(b, +2 * TOLERANCE), a, b)
+    return possible
+
+
+def less(a: FloatArray, b: FloatArray | float) -> BoolArray:
+    """Where a < b and not equal by TOLERANCE; false where either is NaN."""
+    possible = a < b
+    _settle(possible, a < _widened(b, -2 * TOLERANCE), a, b)
+    return possible
+
+
+def greater_or_equal(a: FloatArray, b: FloatArray | float) -> BoolArray:
+    """Where a > b or equal by TOLERANCE; false where either is NaN."""
+    certain = a >= b
+    wider = a >= _widened(b, -2 * TOLERANCE)
+    if np.count_nonzero(wider) != np.count_nonzero(certain):
+        certain |= wider & _nearly_equal(a, b)
+    return certain
+
+
+def less_or_equal(a: FloatArray, b: FloatArray | float) -> BoolArray:
+    """Where a < b or equal by TOLERANCE; false where either is NaN."""
+    certain = a <= b
+    wider = a <= _widened(b, +2 * TOLERANCE)
+    if np.count_nonzero(wider) != np.count_nonzero(certain):
+        certain |= wider & _nearly_equal(a, b)
+    return certain
+
+
+def _widened(b: FloatArray | float, share: float) -> FloatArray | float:
+    wider: FloatArray | float = b + np.abs(b) * share
+    return wider
+
+
+def _settle(possible: BoolArray, certain: BoolArray, a: FloatArray, b: FloatArray | float) -> None:
+    if np.count_nonzero(possible) != np.count_nonzero(certain):
+        possible &= certain | ~_nearly_equal(a, b)
+
+
+def _nearly_equal(a: FloatArray, b: FloatArray | float) -> BoolArray:
+    near: BoolArray = np.abs(a - b) <= TOLERANCE * np.maximum(np.abs(a), np.abs(b))
+    return near
+
+
+_COMPARISONS = {">": greater, ">=": greater_or_equal, "<": less, "<=": less_or_equal}
+
+
+def _check(frame: Frame, value: Operand, operator: str, threshold: Operand | float) -> Check:
+    text, values = _term(frame, value)
+    compare = _COMPARISONS[operator]
+    if isinstance(threshold, float):
+        holds = compare(values, threshold)
+        return Check(f"{text} {operator} {threshold:g}", values, operator, threshold, holds)
+    limit_text, limits = _term(frame, threshold)
+    return Check(f"{text} {operator} {limit_text}", values, operator, limits, compare(values, limits))
+
+
+def _cross(frame: Frame, first: str, operator: str, second: str) -> Check:
+    (text, now), (other_text, other) = _term(frame, first), _term(frame, second)
+    before, other_before = getattr(frame.previous, first), getattr(frame.previous, second)
+    if operator == "crosses above":
+        holds = greater(now, other)
+        came_from = less_or_equal
+    else:
+        holds = less(now, other)
+        came_from = greater_or_equal
+    holds &= came_from(before, other_before)
+    return Check(f"{text} {operator} {other_text}", now, operator, other, holds)
+
+
+def _term(frame: Frame, operand: Operand) -> Term:
+    if isinstance(operand, Term):
+        return operand
+    label = operand.upper() if operand[-1].isdigit() else operand
+    return Term(label, getattr(frame, operand))

@@ -1,0 +1,1 @@
+"""The subcommands of `python -m services.signals`, one module each."""

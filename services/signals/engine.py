@@ -1,0 +1,262 @@
+"""The one engine: live, replay and backtest run this step.
+
+A step takes one closed candle for each of its tickers and advances every algorithm for all of them at
+once, on arrays of shape (tickers,). Nothing is recomputed, no clock is read: what comes out depends only
+on the candles each ticker had, bit for bit, whatever tickers stand beside it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.signals.algorithms.base import Algorithm, Condition, Frame, Rule, Why
+from services.signals.candles import CandleBatch, FloatArray, length_of
+from services.signals.indicators import IndicatorSet, IntArray, Rows, Step, grown
+
+CodeArray = NDArray[np.int8]
+BUY, HOLD, SELL = 1, 0, -1
+"""Signals and views in arrays."""
+
+COLUMNS = ("open", "high", "low", "close", "volume")
+
+
+class Signal(StrEnum):
+    """What an algorithm says of one candle; and, as a view, the last such word that was not HOLD."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+    HOLD = "HOLD"
+
+    @classmethod
+    def of(cls, code: int) -> "Signal":
+        """The signal of an array's code."""
+        return _SIGNALS[code]
+
+
+View = Signal
+
+_SIGNALS = {BUY: Signal.BUY, HOLD: Signal.HOLD, SELL: Signal.SELL}
+
+
+class ViewChange(NamedTuple):
+    """One (algorithm, ticker) whose view turned, with the conditions of the rule that turned it."""
+
+    algorithm: str
+    algorithm_version: str
+    ticker: str
+    from_view: View
+    to_view: View
+    close: float
+    why: tuple[Condition, ...]
+
+
+class Failure(NamedTuple):
+    """An algorithm that was set aside for one step, and what it raised."""
+
+    algorithm: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """The tickers whose view of one algorithm turned: their places in the batch, and why."""
+
+    algorithm: Algorithm
+    indices: NDArray[np.intp]
+    held: CodeArray
+    bought: NDArray[np.bool_]
+    entries: Why
+    exits: Why
+
+    @classmethod
+    def of(
+        cls, algorithm: Algorithm, held: CodeArray, signal: CodeArray, *, entry: Rule, exit_: Rule
+    ) -> "_Turn":
+        """The turn of those whose signal is not HOLD and not the view they held."""
+        indices = np.flatnonzero((signal != HOLD) & (signal != held))
+        bought = signal[indices] == BUY
+        entries, exits = entry.why("entry", indices[bought]), exit_.why("exit", indices[~bought])
+        return cls(algorithm, indices, held[indices], bought, entries, exits)
+
+    def changes(self, batch: CandleBatch) -> Iterator[ViewChange]:
+        """The view changes, in the batch's order."""
+        entries, exits = iter(self.entries.conditions()), iter(self.exits.conditions())
+        key, version, tickers = self.algorithm.key, self.algorithm.version, batch.tickers
+        closes = batch.close[self.indices].tolist()
+        rows = zip(self.indices.tolist(), self.held.tolist(), self.bought.tolist(), closes, strict=True)
+        for index, held, bought, close in rows:
+            to_view, why = (Signal.BUY, next(entries)) if bought else (Signal.SELL, next(exits))
+            yield ViewChange(key, version, tickers[index], _SIGNALS[held], to_view, close, why)
+
+
+@dataclass(frozen=True, eq=False)
+class StepResult:
+    """What one step said, in arrays over the tickers of its batch, in the batch's order.
+
+    `signals` and `views` are int8 codes by algorithm key (BUY, HOLD, SELL); an algorithm that failed
+    said HOLD and kept its views. `indicators` are float64 by name, NaN during warm-up.
+    """
+
+    batch: CandleBatch
+    signals: Mapping[str, CodeArray]
+    views: Mapping[str, CodeArray]
+    indicators: Mapping[str, FloatArray]
+    failures: list[Failure]
+    turns: list[_Turn]
+
+    @cached_property
+    def changes(self) -> list[ViewChange]:
+        """Every view that changed, ordered by algorithm as the engine lists them, then as in the batch.
+
+        Made when first asked for: a backtest over arrays does not pay for explanations.
+        """
+        return [change for turn in self.turns for change in turn.changes(self.batch)]
+
+
+class _Position:
+    """State of one algorithm: view and entry price per ticker."""
+
+    def __init__(self) -> None:
+        self.views: CodeArray = np.zeros(0, dtype=np.int8)
+        self.entry_prices: FloatArray = np.zeros(0)
+
+    def grow(self, capacity: int) -> None:
+        views = np.zeros(capacity, dtype=np.int8)
+        views[: self.views.size] = self.views
+        self.views = views
+        self.entry_prices = grown(self.entry_prices, capacity, np.nan)
+
+    def turn(self, rows: Rows, turned: NDArray[np.intp], signal: CodeArray, close: FloatArray) -> CodeArray:
+        """Turn the views of the step's tickers at `turned` to their signal; the views after it.
+
+        BUY notes the close as the entry price, SELL ends it.
+        """
+        views = self.views[rows].copy()
+        views[turned] = signal[turned]
+        self.views[rows] = views
+        places = turned if isinstance(rows, slice) else rows[turned]
+        self.entry_prices[places] = np.where(signal[turned] == BUY, close[turned], np.nan)
+        return views
+
+
+class Engine:
+    """All given algorithms on all tickers of one timeframe.
+
+    `indicators` names further ones to compute beside those the algorithms need. Raises ValueError for an
+    unknown timeframe or indicator, or two algorithms of one key.
+    """
+
+    def __init__(
+        self, timeframe: str, algorithms: Iterable[Algorithm], indicators: Iterable[str] = ()
+    ) -> None:
+        length_of(timeframe)
+        self.timeframe = timeframe
+        self.algorithms = tuple(algorithms)
+        keys = [algorithm.key for algorithm in self.algorithms]
+        if len(set(keys)) != len(keys):
+            raise ValueError(f"an algorithm stands twice in {', '.join(keys)}")
+        needed = {name for algorithm in self.algorithms for name in algorithm.indicators}
+        self._indicators = IndicatorSet(needed.union(indicators))
+        self._names = {each.key: frozenset(COLUMNS + tuple(each.indicators)) for each in self.algorithms}
+        self._positions = {key: _Position() for key in keys}
+        self._rows: dict[str, int] = {}
+        self._capacity = 0
+        self._counts: IntArray = np.zeros(0, dtype=np.int64)
+        self._latest: dict[str, FloatArray] = {name: np.zeros(0) for name in COLUMNS + self._indicators.names}
+        self._last_tickers: tuple[str, ...] = ()
+        self._last_rows: Rows = slice(0, 0)
+
+    @property
+    def tickers(self) -> tuple[str, ...]:
+        """All tickers it has seen, in the order in which they came."""
+        return tuple(self._rows)
+
+    def step(self, batch: CandleBatch) -> StepResult:
+        """Advance every algorithm by one candle for each ticker of the batch.
+
+        The candles come validated and, per ticker, in order of time. Raises ValueError for a batch of
+        another timeframe. An algorithm that raises is set aside for this step and reported.
+        """
+        if batch.timeframe != self.timeframe:
+            raise ValueError(f"a batch of {batch.timeframe} in an engine of {self.timeframe}")
+        if not batch.tickers:
+            nothing = {key: _no_codes(0) for key in self._positions}
+            unknown = {name: np.zeros(0) for name in self._indicators.names}
+            return StepResult(batch, nothing, nothing, unknown, [], [])
+        rows = self._rows_of(batch.tickers)
+        with np.errstate(all="ignore"):  # a warm-up's NaN and an algorithm's own arithmetic are no events
+            return self._advance(rows, batch)
+
+    def _advance(self, rows: Rows, batch: CandleBatch) -> StepResult:
+        counts = self._counts[rows]
+        previous = {name: _read_only(values[rows]) for name, values in self._latest.items()}
+        step = Step.of(rows, counts, batch.close, previous["close"])
+        indicators = self._indicators.update(step)
+        current = dict(zip(COLUMNS, map(_read_only, batch.columns), strict=True))
+        current.update({name: _read_only(values) for name, values in indicators.items()})
+        signals: dict[str, CodeArray] = {}
+        views: dict[str, CodeArray] = {}
+        turns: list[_Turn] = []
+        failures: list[Failure] = []
+        for algorithm in self.algorithms:
+            key, position = algorithm.key, self._positions[algorithm.key]
+            frame = Frame(current, previous, _read_only(position.entry_prices[rows]), self._names[key])
+            held = position.views[rows]
+            try:
+                entry = Rule.of(algorithm.entry(frame), len(batch))
+                exit_ = Rule.of(algorithm.exit(frame), len(batch))
+                signal = entry.holds.view(np.int8) - (exit_.holds > entry.holds).view(np.int8)
+                turn = _Turn.of(algorithm, held, signal, entry=entry, exit_=exit_)
+            except Exception as error:  # noqa: BLE001 - foreign code: it may stop nobody else's signals
+                failures.append(Failure(key, error))
+                signals[key], views[key] = _no_codes(len(batch)), held.copy()
+                continue
+            turns.append(turn)
+            views[key] = position.turn(rows, turn.indices, signal, batch.close)
+            signals[key] = signal
+        for name, values in current.items():
+            self._latest[name][rows] = values
+        self._counts[rows] = counts + 1
+        return StepResult(batch, signals, views, indicators, failures, turns)
+
+    def _rows_of(self, tickers: tuple[str, ...]) -> Rows:
+        """The tickers' rows; new tickers get the next ones. A slice when they are the first rows in order."""
+        if tickers is self._last_tickers or tickers == self._last_tickers:
+            return self._last_rows
+        if len(set(tickers)) != len(tickers):
+            raise ValueError("a ticker stands twice in the batch")
+        for ticker in tickers:
+            self._rows.setdefault(ticker, len(self._rows))
+        self._make_room(len(self._rows))
+        numbers = np.array([self._rows[ticker] for ticker in tickers], dtype=np.int64)
+        in_order = bool((numbers == np.arange(numbers.size)).all())
+        self._last_tickers, self._last_rows = tickers, slice(0, numbers.size) if in_order else numbers
+        return self._last_rows
+
+    def _make_room(self, size: int) -> None:
+        if size <= self._capacity:
+            return
+        self._capacity = max(size, 2 * self._capacity)
+        counts = np.zeros(self._capacity, dtype=np.int64)
+        counts[: self._counts.size] = self._counts
+        self._counts = counts
+        self._latest = {name: grown(values, self._capacity, np.nan) for name, values in self._latest.items()}
+        self._indicators.grow(self._capacity)
+        for position in self._positions.values():
+            position.grow(self._capacity)
+
+
+def _no_codes(size: int) -> CodeArray:
+    return np.zeros(size, dtype=np.int8)
+
+
+def _read_only(values: FloatArray) -> FloatArray:
+    """A view that nobody can write through."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
