@@ -1,0 +1,60 @@
+"""Who wants which events, and the interface that both buses have."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy.orm import Session
+
+from shared.contracts.envelope import Envelope, Event
+from shared.db.engine import Database
+from shared.process import Loop
+
+Handler = Callable[[Session, Envelope[Any]], None]
+"""Work for one message, in the one transaction with its inbox row; ``envelope.data`` is the event.
+
+It raises Retry or Drop; any other exception is a Retry. No network call inside.
+"""
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A role's durable queue and what the role does with each event.
+
+    ``queue`` is named like ``notify.events.v1`` and is the consumer's name in the inbox. ``ordered``: messages
+    are handled one at a time in the order of the queue, a failing one is tried again in place and never
+    overtaken. ``prefetch`` is how many messages a consumer holds.
+    """
+
+    queue: str
+    handlers: Mapping[type[Event], Handler]
+    database: Database
+    ordered: bool = False
+    prefetch: int = 20
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """Events that every process of a role wants, while it lives: no inbox, no database, no retry.
+
+    What is published while a process is not connected is lost to it; it reads up from its own table.
+    """
+
+    name: str
+    handlers: Mapping[type[Event], Callable[[Envelope[Any]], None]]
+
+
+class Bus(Protocol):
+    """Carries events from outboxes to handlers: at least once, and by the inbox with one effect."""
+
+    def relay(self, database: Database, *, service: str) -> Loop:
+        """A loop that brings the outbox of ``service`` in ``database`` to the bus."""
+        ...
+
+    def consumer(self, subscription: Subscription) -> Loop:
+        """A loop that handles the messages of a subscription."""
+        ...
+
+    def broadcast(self, broadcast: Broadcast) -> Loop:
+        """A loop that hands events to this process; the handlers are called in the loop's thread."""
+        ...

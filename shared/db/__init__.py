@@ -1,0 +1,1 @@
+"""PostgreSQL: engine and transactions, the base of models, outbox and inbox, migrations."""

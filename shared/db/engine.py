@@ -1,0 +1,113 @@
+"""The one way into a service's PostgreSQL database, with time-outs on everything."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+from pydantic import SecretStr
+from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy.orm import Session, sessionmaker
+
+from shared.db.revisions import current_revision, newest_revision
+
+CONNECT_SECONDS = 3
+POOL_SECONDS = 3
+SESSION_OPTIONS = (
+    "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000"
+    " -c timezone=UTC"
+)
+_CONNECT = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15000,
+}
+
+
+class NotMigrated(Exception):
+    """The database is not at the newest migration of its service."""
+
+
+class Listener:
+    """A connection of its own that waits for NOTIFY on one channel. Not shared between threads."""
+
+    def __init__(self, conninfo: str, channel: str) -> None:
+        self._connection = psycopg.connect(conninfo, autocommit=True)
+        self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a notification; False when none came in time.
+
+        Raises psycopg.Error when the connection is gone.
+        """
+        return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class Database:
+    """A service's database in this process: one pool, opened by first use and only after the fork.
+
+    ``url`` starts with ``postgresql+psycopg://``. Every session has time-outs: statement 5 s, lock 2 s, idle
+    in transaction 10 s, connecting and waiting for the pool 3 s each.
+    """
+
+    def __init__(self, url: str | SecretStr, *, application_name: str, pool_size: int = 5) -> None:
+        self._url = make_url(url.get_secret_value() if isinstance(url, SecretStr) else url)
+        self._application_name = application_name
+        self.engine: Engine = create_engine(
+            self._url,
+            connect_args=_CONNECT | {"application_name": application_name, "options": SESSION_OPTIONS},
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=POOL_SECONDS,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+        )
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @property
+    def name(self) -> str:
+        """Host and database, without credentials: the identity of the database in logs."""
+        return f"{self._url.host or ''}:{self._url.port or ''}/{self._url.database or ''}"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One transaction: commits at the end of the block, rolls back when it raises."""
+        with self._sessions.begin() as session:
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection in autocommit, for hot reads by Core: no BEGIN and no ROLLBACK around them."""
+        with self._autocommit.connect() as connection:
+            yield connection
+
+    def listen(self, channel: str) -> Listener:
+        """A listener on a NOTIFY channel, on a connection outside the pool."""
+        url = self._url.set(drivername="postgresql").update_query_dict(
+            {
+                **{key: str(value) for key, value in _CONNECT.items()},
+                "application_name": f"{self._application_name} listener",
+            }
+        )
+        return Listener(url.render_as_string(hide_password=False), channel)
+
+    def dispose(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()
+
+    def ready(self, service: str) -> None:
+        """Return when the database answers and is at the newest migration of ``service``.
+
+        Raises NotMigrated when it is behind, sqlalchemy.exc.SQLAlchemyError when it does not answer.
+        """
+        with self.read() as connection:
+            current = current_revision(connection)
+        if current != newest_revision(service):
+            raise NotMigrated(f"{service} is at migration {current}, not at {newest_revision(service)}")

@@ -1,0 +1,1 @@
+"""Tests of Boritrader; the folders mirror the source."""

@@ -1,0 +1,125 @@
+"""Servers that tests share, and fresh databases made from migrated templates."""
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from psycopg import sql
+from sqlalchemy import create_engine
+
+from embedded.postgres import PostgresServer
+from embedded.valkey import ValkeyServer
+from shared.db import messaging, migrate
+from shared.db.engine import Database
+from tests.support.rabbitmq import RabbitServer
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server_dir() -> Iterator[Path]:
+    """A folder for servers' files, gone after the session."""
+    folder = Path(tempfile.mkdtemp(prefix="boritrader-test-"))
+    folder.chmod(0o711)  # servers may run as another user
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(server_dir: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the session's own."""
+    server = PostgresServer.start(server_dir / "postgres", durable=False)
+    yield server
+    server.stop(immediate=True)
+
+
+@pytest.fixture(scope="session")
+def valkey(server_dir: Path) -> Iterator[ValkeyServer]:
+    """A Valkey server of the session's own; keys of other tests may be in it."""
+    server = ValkeyServer.start(server_dir / "valkey")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitServer]:
+    """A RabbitMQ node of the session's own; use queue names of your own, or a virtual host of `new_vhost`."""
+    with RabbitServer() as server:
+        yield server
+
+
+class _Templates:
+    """Migrated databases to copy from, one for each service that a test asks for."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self._made: set[str] = set()
+
+    def copy(self, service: str | None) -> str:
+        """The name of a fresh database: a service's, ``messaging`` with its tables alone, or an empty one."""
+        name = f"test_{service or 'empty'}_{next(_numbers)}"
+        if service is not None and service not in self._made:
+            self._server.create_database(f"template_{service}")
+            self._migrate(service, self._server.url(f"template_{service}"))
+            self._made.add(service)
+        template = f"template_{service}" if service else "template1"
+        self._administer("CREATE DATABASE {} TEMPLATE {}", name, template)
+        return name
+
+    def drop(self, name: str) -> None:
+        """Drop a copy, whoever is still connected."""
+        self._administer("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    def _migrate(self, service: str, url: str) -> None:
+        if service != "messaging":
+            migrate.upgrade(service, url)
+            return
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            messaging.create_v1(Operations(MigrationContext.configure(connection)))
+        engine.dispose()
+
+    def _administer(self, statement: str, *names: str) -> None:
+        with psycopg.connect(
+            self._server.url("postgres").replace("+psycopg", ""), autocommit=True
+        ) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+@pytest.fixture(scope="session")
+def _templates(postgres: PostgresServer) -> _Templates:
+    return _Templates(postgres)
+
+
+@pytest.fixture
+def database_url(postgres: PostgresServer, _templates: _Templates) -> Iterator[Callable[[str | None], str]]:
+    """``database_url("auth")`` makes a fresh migrated database, ``database_url()`` an empty one."""
+    made: list[str] = []
+
+    def make(service: str | None = None) -> str:
+        made.append(_templates.copy(service))
+        return postgres.url(made[-1])
+
+    yield make
+    for name in made:
+        _templates.drop(name)
+
+
+@pytest.fixture
+def migrated(database_url: Callable[[str | None], str]) -> Iterator[Callable[[str], Database]]:
+    """``migrated("auth")`` is a fresh database of the service, ``migrated("messaging")`` has messaging alone."""
+    made: list[Database] = []
+
+    def make(service: str) -> Database:
+        made.append(Database(database_url(service), application_name=f"test-{service}"))
+        return made[-1]
+
+    yield make
+    for database in made:
+        database.dispose()
