@@ -122,7 +122,9 @@ class PostgresServer:
 
     def _create_cluster(self) -> None:
         if self._cluster.exists() and any(self._cluster.iterdir()):
-            raise StartError(f"the folder {self._cluster} holds files but no database: it is broken or not ours")
+            raise StartError(
+                f"the folder {self._cluster} holds files but no database: it is broken or not ours"
+            )
         self._password_file.write_text(secrets.token_urlsafe(32))
         self._password_file.chmod(0o600)
         unprivileged.give(self._password_file, like=self.data_dir)
@@ -152,14 +154,18 @@ class PostgresServer:
             check=False,
         )
         if made.returncode != 0:
-            raise StartError(f"PostgreSQL can't make its files: {(made.stderr.strip() or made.stdout).splitlines()[-1]}")
+            raise StartError(
+                f"PostgreSQL can't make its files: {(made.stderr.strip() or made.stdout).splitlines()[-1]}"
+            )
         unfinished.rename(self._cluster)
 
     def _read_password(self) -> str:
         try:
             return self._password_file.read_text().strip()
         except OSError as error:
-            raise StartError(f"the password file {self._password_file} can't be read: {error.strerror}") from None
+            raise StartError(
+                f"the password file {self._password_file} can't be read: {error.strerror}"
+            ) from None
 
     def _run(self) -> subprocess.Popen[bytes]:
         options = {
@@ -170,7 +176,11 @@ class PostgresServer:
             "timezone": "UTC",
             "log_timezone": "UTC",
             "log_min_messages": "warning",
-            **({} if self._durable else {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}),
+            **(
+                {}
+                if self._durable
+                else {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+            ),
         }
         arguments = [item for name, value in options.items() for item in ("-c", f"{name}={value}")]
         if self._log.exists():
@@ -180,7 +190,12 @@ class PostgresServer:
         )
         pid_file = self._cluster / "postmaster.pid"
         try:
-            wait_until(lambda: _is_ready(pid_file, process.pid), process, log=self._log, seconds=CRASH_RECOVERY_SECONDS)
+            wait_until(
+                lambda: _is_ready(pid_file, process.pid),
+                process,
+                log=self._log,
+                seconds=CRASH_RECOVERY_SECONDS,
+            )
         except StartError as error:
             reason = "; ".join(_fatal_lines(self._log)) or str(error)
             raise StartError(f"PostgreSQL can't start in {self.data_dir}: {reason}") from None
@@ -188,7 +203,12 @@ class PostgresServer:
 
     def _administration(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(
-            host=LOOPBACK, port=self.port, user=SUPERUSER, password=self.password, dbname="postgres", autocommit=True
+            host=LOOPBACK,
+            port=self.port,
+            user=SUPERUSER,
+            password=self.password,
+            dbname="postgres",
+            autocommit=True,
         )
 
     def _create_owner(self) -> None:

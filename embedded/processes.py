@@ -63,7 +63,9 @@ class FolderLock:
             self._file.seek(0)
             holder = self._file.read().strip() or "unknown"
             self._file.close()
-            raise StartError(f"the folder {folder} is in use by another running instance (process {holder})") from None
+            raise StartError(
+                f"the folder {folder} is in use by another running instance (process {holder})"
+            ) from None
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
@@ -78,7 +80,9 @@ def command_line(pid: int) -> str:
     try:
         if Path("/proc/self/cmdline").exists():
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        listed = subprocess.run(
+            ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+        )
     except OSError:
         return ""
     return listed.stdout
@@ -127,7 +131,9 @@ def launch(argv: list[str], *, log: Path, cwd: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], *, log: Path, seconds: float = 30) -> None:
+def wait_until(
+    ready: Callable[[], bool], process: subprocess.Popen[bytes], *, log: Path, seconds: float = 30
+) -> None:
     """Wait for a started server.
 
     Raises:

