@@ -41,6 +41,7 @@ class Signal(StrEnum):
 View = Signal
 
 _SIGNALS = {BUY: Signal.BUY, HOLD: Signal.HOLD, SELL: Signal.SELL}
+_CODES = {signal: code for code, signal in _SIGNALS.items()}
 
 
 class ViewChange(NamedTuple):
@@ -191,6 +192,23 @@ class Engine:
         rows = self._rows_of(batch.tickers)
         with np.errstate(all="ignore"):  # a warm-up's NaN and an algorithm's own arithmetic are no events
             return self._advance(rows, batch)
+
+    def resume_views(self, algorithm: str, held: Mapping[str, tuple[View, float]]) -> None:
+        """Take an algorithm's views, with the close at which each turned, from a record of what was told.
+
+        For a restart: the candles are stepped again first, then this says what people know. A ticker that
+        `held` does not name has the view HOLD; one that the engine has not seen is passed over.
+        """
+        position = self._positions.get(algorithm)
+        if position is None:
+            return
+        position.views[:] = HOLD
+        position.entry_prices[:] = np.nan
+        for ticker, (view, close) in held.items():
+            row = self._rows.get(ticker)
+            if row is not None:
+                position.views[row] = _CODES[view]
+                position.entry_prices[row] = close if view is Signal.BUY else np.nan
 
     def _advance(self, rows: Rows, batch: CandleBatch) -> StepResult:
         counts = self._counts[rows]
