@@ -1,0 +1,69 @@
+"""Lists by cursor: ``{"items": [...], "next": cursor | null}``."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.web.errors import AppError
+
+Row = TypeVar("Row")
+Position = str | int | float | None
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 500
+
+
+class Page(TypedDict):
+    """The wire shape of a list."""
+
+    items: list[Any]
+    next: str | None
+
+
+class PageQuery(BaseModel):
+    """Query parameters of a list; a service's own query schema inherits them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: str | None = Field(default=None, max_length=500)
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+
+
+def page(rows: Sequence[Row], limit: int, position: Callable[[Row], tuple[Position, ...]]) -> Page:
+    """A page of ``rows``, of which the caller fetched ``limit + 1``: the extra one says there is more.
+
+    ``position`` gives the sort key of a row; the next page starts after the last shown one.
+    """
+    shown = list(rows[:limit])
+    more = len(rows) > limit
+    return {"items": shown, "next": encode_cursor(position(shown[-1])) if more else None}
+
+
+def encode_cursor(position: tuple[Position, ...]) -> str:
+    """A sort key as opaque text. It holds a place in a list and no right to it, so it needs no signature."""
+    return base64.urlsafe_b64encode(orjson.dumps(position)).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str | None, *types: type) -> tuple[Any, ...] | None:
+    """The sort key in a cursor, checked against ``types``, or None for the first page.
+
+    Raises AppError 400 ``invalid_cursor`` for anything ``encode_cursor`` did not make of such values.
+    """
+    if cursor is None:
+        return None
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        values = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError):
+        values = None
+    if (
+        not isinstance(values, list)
+        or len(values) != len(types)
+        or not all(type(value) is kind for value, kind in zip(values, types, strict=True))
+        or any(isinstance(value, str) and "\x00" in value for value in values)
+    ):
+        raise AppError(400, "invalid_cursor", "This cursor is not one of ours. Start again without it.")
+    return tuple(values)
