@@ -45,12 +45,14 @@ def correlated(value: str) -> Iterator[None]:
         _correlation.reset(token)
 
 
-def configure(process_name: str, log_dir: Path | None = None, level: str = "INFO") -> None:
+def configure(
+    process_name: str, log_dir: Path | None = None, level: str = "INFO", *, console: bool = True
+) -> None:
     """Send all logs of the process, structlog's and the library's, as JSON to standard error.
 
     With ``log_dir`` also to ``<process_name>.log`` there, begun anew at midnight with 3 backups. Only one
-    process may write a file, so processes of one role need names of their own. A folder that cannot be written
-    costs the file, never the process.
+    process may write a file, so processes of one role need names of their own. An unwritable folder
+    costs the file, never the process. ``console=False`` leaves standard error to what people are told.
     """
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -79,7 +81,7 @@ def configure(process_name: str, log_dir: Path | None = None, level: str = "INFO
         if getattr(handler, "boritrader", False):
             root.removeHandler(handler)
             handler.close()
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if console or log_dir is None else []
     refused: OSError | None = None
     if log_dir is not None:
         try:

@@ -113,7 +113,7 @@ def database_url(postgres: PostgresServer, _templates: _Templates) -> Iterator[C
 
 @pytest.fixture
 def migrated(database_url: Callable[[str | None], str]) -> Iterator[Callable[[str], Database]]:
-    """``migrated("auth")`` is a fresh database of the service, ``migrated("messaging")`` has messaging alone."""
+    """``migrated("auth")`` is a fresh database of auth, ``migrated("messaging")`` has messaging alone."""
     made: list[Database] = []
 
     def make(service: str) -> Database:

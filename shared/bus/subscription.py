@@ -21,7 +21,7 @@ It raises Retry or Drop; any other exception is a Retry. No network call inside.
 class Subscription:
     """A role's durable queue and what the role does with each event.
 
-    ``queue`` is named like ``notify.events.v1`` and is the consumer's name in the inbox. ``ordered``: messages
+    ``queue`` is named like ``notify.events.v1`` and is the name in the inbox. ``ordered``: messages
     are handled one at a time in the order of the queue, a failing one is tried again in place and never
     overtaken. ``prefetch`` is how many messages a consumer holds.
     """
