@@ -4,9 +4,9 @@ import argparse
 import os
 import sys
 
-from services.signals.commands import replay
+from services.signals.commands import processes, replay
 
-COMMANDS = (replay,)
+COMMANDS = (processes, replay)
 """The modules of the subcommands: each has `add_parser(subparsers)` and sets `run(args)` as its default."""
 
 

@@ -1,0 +1,88 @@
+"""Settings of the signals service: one class for its web, worker, feed and runner processes."""
+
+import json
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from services.signals.algorithms import ALGORITHMS
+from services.signals.candles import TIMEFRAMES
+from services.signals.ledger import PARTITIONS
+from shared.settings import ServiceSettings
+
+DEMO_DIR = Path(__file__).parent / "demo"
+DEMO_WARMUP = 250
+FEED_TIMEFRAME = "feed"
+"""Value of ALGORITHM_TIMEFRAMES that lets every algorithm run on whatever timeframe the feed delivers."""
+
+
+class Settings(ServiceSettings):
+    """What a deployment of signals may choose.
+
+    `feed` is `replay:DIR`; empty means the recorded demo data. `replay_speed` is in candles a second per
+    ticker, 0 is as fast as it goes. `replay_warmup` is the number of first closes that are released at
+    once; None is 250 for the demo data and 0 otherwise. `algorithm_timeframes` is a JSON object
+    `{"algorithm key": "1h"}` over the published defaults, or the word `feed`; empty means `feed` for a
+    replay and the defaults otherwise. This process is the runner `runner_shard` of `runner_shards`.
+    """
+
+    feed: str = ""
+    replay_speed: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    replay_warmup: int | None = Field(default=None, ge=0)
+    algorithm_timeframes: str = ""
+    runner_shard: int = Field(default=0, ge=0)
+    runner_shards: int = Field(default=1, ge=1, le=PARTITIONS)
+
+    @model_validator(mode="after")
+    def _choices_fit_together(self) -> Self:
+        if self.runner_shard >= self.runner_shards:
+            raise ValueError(
+                f"RUNNER_SHARD {self.runner_shard} is not below RUNNER_SHARDS {self.runner_shards}"
+            )
+        self.timeframe_overrides()
+        return self
+
+    @property
+    def replay_dir(self) -> Path | None:
+        """The directory that the feed replays, None when the feed is no replay."""
+        if not self.feed:
+            return DEMO_DIR
+        kind, _, place = self.feed.partition(":")
+        return Path(place) if kind == "replay" and place else None
+
+    @property
+    def feed_name(self) -> str:
+        """The name under which the feed remembers its position."""
+        return self.feed or "replay:demo"
+
+    @property
+    def warmup_closes(self) -> int:
+        """How many first closes the feed releases at once."""
+        if self.replay_warmup is not None:
+            return self.replay_warmup
+        return 0 if self.feed else DEMO_WARMUP
+
+    @property
+    def algorithms_follow_feed(self) -> bool:
+        """Whether every algorithm runs on the timeframe that the feed delivers."""
+        return self.algorithm_timeframes == FEED_TIMEFRAME or (
+            not self.algorithm_timeframes and self.replay_dir is not None
+        )
+
+    def timeframe_overrides(self) -> dict[str, str]:
+        """The deployment's timeframe of each algorithm that it names. Raises ValueError when it is no such map."""
+        if self.algorithm_timeframes in ("", FEED_TIMEFRAME):
+            return {}
+        try:
+            chosen = json.loads(self.algorithm_timeframes)
+        except json.JSONDecodeError:
+            chosen = None
+        if not isinstance(chosen, dict) or not all(value in TIMEFRAMES for value in chosen.values()):
+            known = ", ".join(TIMEFRAMES)
+            raise ValueError(
+                f'ALGORITHM_TIMEFRAMES is neither "feed" nor a JSON object of keys and one of {known}'
+            )
+        if unknown := sorted(chosen.keys() - ALGORITHMS.keys()):
+            raise ValueError(f"ALGORITHM_TIMEFRAMES names no algorithm of ours: {', '.join(unknown)}")
+        return chosen

@@ -1,0 +1,262 @@
+"""One shard of the tickers: what is known of them, and what a batch of candles makes of it.
+
+Nothing here reads a database or a clock. State moves with every evaluation, so it may only be kept when
+what came out was committed; else it is thrown away and rebuilt from what is stored.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from services.signals import ledger
+from services.signals.candles import Candle, CandleBatch, CandleValidator, Outcome, Refusal, length_of
+from services.signals.engine import Engine, Failure, Signal, StepResult
+from services.signals.ledger import Head, Record, partition_of
+from services.signals.lineup import Lineup
+from services.signals.repository.cycles import ChangeRow, GapRow, SignalRow, TickerRow, ViewRow
+from services.signals.repository.history import KnownTicker, KnownView
+
+Earlier = Callable[[str, datetime], Candle | None]
+"""Finds a stored candle by ticker and open time."""
+
+
+@dataclass
+class Evaluation:
+    """All that one batch gives: rows to store, and what has to be said aloud."""
+
+    timeframe: str
+    close_time: datetime
+    candles: list[Candle] = field(default_factory=list)
+    late: list[Candle] = field(default_factory=list)
+    refused: list[tuple[Candle, Refusal]] = field(default_factory=list)
+    tickers: list[TickerRow] = field(default_factory=list)
+    gaps: list[GapRow] = field(default_factory=list)
+    signals: list[SignalRow] = field(default_factory=list)
+    views: list[ViewRow] = field(default_factory=list)
+    changes: list[ChangeRow] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+class _Timeframe:
+    """Engine and validator of one timeframe, and what is known of its tickers."""
+
+    def __init__(self, timeframe: str, lineup: Lineup, earlier: Earlier) -> None:
+        self.length = length_of(timeframe)
+        self.engine = Engine(timeframe, lineup.on(timeframe))
+        self.validator = CandleValidator(timeframe, backfill=True, earlier=earlier)
+        self.algorithms = [
+            {"key": each.key, "parameters": each.parameters, "version": each.version}
+            for each in self.engine.algorithms
+        ]
+        self.partitions: dict[str, int] = {}
+        self.last_opened: dict[str, datetime] = {}
+        self._newest: dict[str, tuple[CandleBatch, int]] = {}
+
+    def follow(self, batch: CandleBatch) -> None:
+        """Advance by candles that were evaluated before."""
+        self.engine.step(batch)
+        self._newest.update(zip(batch.tickers, zip(repeat(batch), range(len(batch))), strict=True))
+
+    def caught_up(self) -> None:
+        """Go on behind the newest candle of each ticker, now that all were followed."""
+        for ticker, (batch, index) in self._newest.items():
+            self.last_opened[ticker] = batch.open_time
+            self.validator.resume(batch.candle(index))
+        self._newest.clear()
+
+
+class Shard:
+    """The tickers of some partitions, under all algorithms of the deployment."""
+
+    def __init__(self, partitions: Sequence[int], lineup: Lineup) -> None:
+        self.partitions = tuple(partitions)
+        self.heads = {partition: Head(partition) for partition in partitions}
+        self._lineup = lineup
+        self._timeframes: dict[str, _Timeframe] = {}
+        self._partition_of: dict[str, int] = {}
+        self._viewed: dict[str, set[str]] = {key: set() for key in lineup.algorithms}
+        self._earlier: Earlier = _nothing_earlier
+
+    # Going on from what is stored
+
+    def restore_chains(self, heads: Iterable[Head], tickers: Iterable[KnownTicker]) -> None:
+        """Take the ends of the chains and the tickers that are listed."""
+        self.heads.update((head.partition, head) for head in heads)
+        for ticker, timeframe, partition in tickers:
+            self._timeframe(timeframe).partitions[ticker] = partition
+
+    def restore_candles(self, batch: CandleBatch) -> None:
+        """Advance by one close that was evaluated before."""
+        self._timeframe(batch.timeframe).follow(batch)
+
+    def restore_views(self, views: Iterable[KnownView]) -> None:
+        """Take the views as they were told to people, after all candles.
+
+        The candles alone give the same ones, unless an algorithm is new here or has changed: its views
+        go on from what people were told, and one never evaluated here starts at HOLD.
+        """
+        for each in self._timeframes.values():
+            each.caught_up()
+        held: dict[str, dict[str, tuple[Signal, float]]] = {key: {} for key in self._viewed}
+        for ticker, algorithm, view, close in views:
+            if algorithm in held:
+                held[algorithm][ticker] = (Signal(view), close)
+        for key, of_tickers in held.items():
+            self._viewed[key] = set(of_tickers)
+            for each in self._timeframes.values():
+                each.engine.resume_views(key, of_tickers)
+
+    @property
+    def timeframes(self) -> tuple[str, ...]:
+        """The timeframes of which there are tickers."""
+        return tuple(self._timeframes)
+
+    # A close
+
+    def evaluate(self, batch: CandleBatch, earlier: Earlier) -> Evaluation:
+        """Advance by one close of live candles; `earlier` finds stored ones behind each ticker's last."""
+        self._earlier = earlier
+        known = self._timeframe(batch.timeframe)
+        out = Evaluation(batch.timeframe, batch.close_time)
+        accepted, others = known.validator.check_batch(self._own(batch))
+        for candle, verdict in others:
+            if verdict.outcome is Outcome.LATE:
+                out.late.append(candle)
+            elif verdict.reason is not None:
+                out.refused.append((candle, verdict.reason))
+        self._note_tickers(known, accepted, out)
+        result = known.engine.step(accepted)
+        out.failures = result.failures
+        out.candles = [accepted.candle(index) for index in range(len(accepted))]
+        self._append_records(known, result, out)
+        self._collect(result, out)
+        return out
+
+    def _own(self, batch: CandleBatch) -> CandleBatch:
+        partitions = [self._partition(ticker) for ticker in batch.tickers]
+        mine = [index for index, partition in enumerate(partitions) if partition in self.heads]
+        return batch if len(mine) == len(batch) else batch.take(np.array(mine, dtype=np.intp))
+
+    def _partition(self, ticker: str) -> int:
+        known = self._partition_of.get(ticker)
+        if known is None:
+            known = self._partition_of[ticker] = partition_of(ticker)
+        return known
+
+    def _timeframe(self, timeframe: str) -> _Timeframe:
+        known = self._timeframes.get(timeframe)
+        if known is None:
+            known = _Timeframe(timeframe, self._lineup, lambda ticker, moment: self._earlier(ticker, moment))
+            self._timeframes[timeframe] = known
+        return known
+
+    def _note_tickers(self, known: _Timeframe, accepted: CandleBatch, out: Evaluation) -> None:
+        """List new tickers, and record the candles that are missing since each ticker's last."""
+        opened = accepted.open_time
+        expected = opened - known.length
+        for ticker in accepted.tickers:
+            last = known.last_opened.get(ticker)
+            if last is None:
+                partition = known.partitions[ticker] = self._partition(ticker)
+                out.tickers.append(TickerRow(ticker, accepted.timeframe, partition, opened))
+            elif last != expected:
+                out.gaps.append(GapRow(ticker, accepted.timeframe, opened, last))
+            known.last_opened[ticker] = opened
+
+    def _append_records(self, known: _Timeframe, result: StepResult, out: Evaluation) -> None:
+        """One record for every chain that has candles, or has begun and is due."""
+        batch = result.batch
+        partitions = [self._partition(ticker) for ticker in batch.tickers]
+        hashes = dict(ledger.candle_hashes(batch, partitions))
+        begun = set(known.partitions.values())
+        changes: dict[int, list[dict[str, Any]]] = {}
+        for change in sorted(result.changes, key=lambda each: (each.ticker, each.algorithm)):
+            changes.setdefault(self._partition(change.ticker), []).append(
+                {
+                    "algorithm": change.algorithm,
+                    "close": change.close,
+                    "from": change.from_view.value,
+                    "ticker": change.ticker,
+                    "to": change.to_view.value,
+                }
+            )
+        for partition in self.partitions:
+            head = self.heads[partition]
+            due = partition in begun and not head.is_late(batch.close_time, batch.timeframe)
+            if partition not in hashes and not due:
+                continue
+            record = ledger.append(
+                head,
+                timeframe=batch.timeframe,
+                close_time=batch.close_time,
+                candles=hashes.get(partition, ledger.NO_CANDLES),
+                algorithms=known.algorithms,
+                set_aside=sorted(failure.algorithm for failure in result.failures),
+                changes=changes.get(partition, []),
+            )
+            self.heads[partition] = record.head_after(head)
+            out.records.append(record)
+
+    def _collect(self, result: StepResult, out: Evaluation) -> None:
+        """Rows of the signals that were given, the pairs that are new, and the views that turned."""
+        batch, opened, closed = result.batch, result.batch.open_time, result.batch.close_time
+        closes: list[float] = batch.close.tolist()
+        names = {code: Signal.of(code).value for code in (-1, 0, 1)}
+        for algorithm in sorted(result.signals):
+            codes, views = result.signals[algorithm], result.views[algorithm]
+            given = np.flatnonzero(codes)
+            out.signals += [
+                SignalRow(
+                    batch.tickers[at],
+                    algorithm,
+                    batch.timeframe,
+                    opened,
+                    names[code],
+                    names[view],
+                    closes[at],
+                )
+                for at, code, view in zip(
+                    given.tolist(), codes[given].tolist(), views[given].tolist(), strict=True
+                )
+            ]
+            viewed = self._viewed[algorithm]
+            if not viewed.issuperset(batch.tickers):
+                out.views += [
+                    self._view_row(ticker, algorithm, batch, names[view], close)
+                    for ticker, view, close in zip(batch.tickers, views.tolist(), closes, strict=True)
+                    if ticker not in viewed and view == 0
+                ]
+                viewed.update(batch.tickers)
+        for change in sorted(result.changes, key=lambda each: (each.ticker, each.algorithm)):
+            row = self._view_row(change.ticker, change.algorithm, batch, change.to_view.value, change.close)
+            out.views.append(row)
+            out.changes.append(
+                ChangeRow(
+                    change.ticker,
+                    change.algorithm,
+                    batch.timeframe,
+                    closed,
+                    change.algorithm_version,
+                    change.from_view.value,
+                    change.to_view.value,
+                    change.close,
+                    [condition._asdict() for condition in change.why],
+                    row.ledger_partition,
+                    row.ledger_sequence,
+                )
+            )
+
+    def _view_row(self, ticker: str, algorithm: str, batch: CandleBatch, view: str, close: float) -> ViewRow:
+        head = self.heads[self._partition(ticker)]
+        return ViewRow(
+            ticker, algorithm, batch.timeframe, view, batch.close_time, close, head.partition, head.sequence
+        )
+
+
+def _nothing_earlier(_ticker: str, _open_time: datetime) -> Candle | None:
+    return None

@@ -1,0 +1,201 @@
+"""The replay feed: recorded candles, released close by close as if they had just happened.
+
+It brings its own clock. Its position is stored in the transaction of the outbox row, so a restart goes
+on behind the last batch; and it waits until a batch has gone out before it stores the next, so nobody
+sees two of them in another order.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from prometheus_client import Counter
+
+from services.signals.candles import TIMEFRAMES, CandleBatch
+from services.signals.config import Settings
+from services.signals.errors import FeedError
+from services.signals.feeds.csv_files import Recording, read_directory
+from services.signals.repository import feeds
+from services.signals.repository.feeds import FeedState
+from shared import logs
+from shared.contracts.signals import CandlesClosedV1
+from shared.db import outbox
+from shared.db.engine import Database
+from shared.process import Beat
+
+SOURCE_FILE = "SOURCE"
+"""A file beside the recordings whose first line says where they come from; pages show it."""
+
+TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,39}")
+SHORTEST_WAIT = 0.002
+LONGEST_WAIT = 0.05
+BEAT_EVERY = 1.0
+
+log = logs.logger(__name__)
+BATCHES = Counter("signals_feed_batches", "Batches of closed candles that the feed released.", ["feed"])
+REJECTED = Counter("signals_feed_rejected_rows", "Rows of recordings that could not be used.", ["feed"])
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast closes are released: the first `warmup` at once, then `speed` a second; 0 is at once."""
+
+    speed: float
+    warmup: int
+
+    def pause(self, closes: int) -> float:
+        """Seconds between the close number `closes` (from 1) and the one before it."""
+        return 0.0 if self.speed == 0 or closes <= self.warmup else 1 / self.speed
+
+
+class ReplayFeed:
+    """The loop of the feed process for recorded data. After the last candle it idles.
+
+    `now` says what time it is outside of the recording: when a batch is released.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        recording: Recording,
+        source: str,
+        pace: Pace,
+        database: Database,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.name = "signals-feed"
+        self._feed = name
+        self._recording = recording
+        self._source = source
+        self._pace = pace
+        self._database = database
+        self._now = now
+
+    @classmethod
+    def of(cls, settings: Settings, database: Database) -> Self:
+        """The feed that the settings name. Raises FeedError when it is no replay, or nothing is readable."""
+        directory = settings.replay_dir
+        if directory is None:
+            raise FeedError(
+                f"FEED is {settings.feed!r}; it must be replay:DIR, a directory of TICKER.csv files"
+            )
+        recording = read_recording(directory, settings.feed_name)
+        pace = Pace(settings.replay_speed, settings.warmup_closes)
+        return cls(settings.feed_name, recording, source_of(directory), pace, database)
+
+    def run(self, stop: threading.Event, beat: Beat) -> None:
+        """Release batches until `stop` is set."""
+        with self._database.transaction() as session:
+            state = feeds.open_feed(session, self._feed, "replay", self._source)
+        log.info("replay goes on", feed=self._feed, sequence=state.sequence, close_time=state.close_time)
+        released = time.monotonic()
+        for closes, batch in self._after(state):
+            if not self._await_published(state, stop, beat):
+                return
+            due = released + self._pace.pause(closes) if batch.close_time != state.close_time else released
+            if not _wait_until(due, stop, beat):
+                return
+            released = max(due, time.monotonic() - self._pace.pause(closes))
+            state = self._release(batch, state)
+        log.info("replay has ended", feed=self._feed, sequence=state.sequence)
+        while not stop.wait(BEAT_EVERY):
+            beat()
+
+    def _after(self, state: FeedState) -> Iterator[tuple[int, CandleBatch]]:
+        """The batches behind a position, each with the number of its close among all closes, from 1."""
+        closes, before = 0, None
+        for batch in self._recording.batches():
+            if batch.close_time != before:
+                closes, before = closes + 1, batch.close_time
+            if not _is_behind(state, batch):
+                yield closes, batch
+
+    def _release(self, batch: CandleBatch, state: FeedState) -> FeedState:
+        sequence = state.sequence + 1
+        columns = [tuple(column.tolist()) for column in batch.columns]
+        event = CandlesClosedV1.model_validate(
+            {
+                "feed": self._feed,
+                "sequence": sequence,
+                "timeframe": batch.timeframe,
+                "close_time": batch.close_time,
+                "released_at": self._now(),
+                "tickers": batch.tickers,
+                **dict(zip(("open", "high", "low", "close", "volume"), columns, strict=True)),
+            }
+        )
+        with self._database.transaction() as session:
+            envelope = outbox.add(session, event, aggregate_id=self._feed, aggregate_version=sequence)
+            state = FeedState(sequence, batch.timeframe, batch.close_time, envelope.id)
+            if not feeds.advance(session, self._feed, state):
+                raise RuntimeError(f"another process sends the feed {self._feed} too")
+        BATCHES.labels(self._feed).inc()
+        return state
+
+    def _await_published(self, state: FeedState, stop: threading.Event, beat: Beat) -> bool:
+        """Wait until the last batch has gone out; False when asked to stop."""
+        if state.outbox_id is None:
+            return not stop.is_set()
+        pause, beaten = SHORTEST_WAIT, time.monotonic()
+        while not stop.is_set():
+            with self._database.read() as connection:
+                if feeds.is_published(connection, state.outbox_id):
+                    return True
+            if time.monotonic() - beaten > BEAT_EVERY:
+                beat()
+                beaten = time.monotonic()
+            stop.wait(pause)
+            pause = min(LONGEST_WAIT, pause * 1.5)
+        return False
+
+
+def read_recording(directory: Path, feed: str) -> Recording:
+    """The recording in a directory; what it lost is logged row by row. Raises FeedError for an empty one."""
+    try:
+        recording = read_directory(directory)
+    except OSError as error:
+        raise FeedError(f"FEED: {directory} cannot be read: {error.strerror}") from None
+    for row in recording.rejected:
+        log.warning(str(row))
+    if recording.rejected:
+        REJECTED.labels(feed).inc(len(recording.rejected))
+        log.warning("rows of the recording were skipped", feed=feed, rows=len(recording.rejected))
+    named = tuple(each for each in recording.tickers if TICKER.fullmatch(each.ticker))
+    for each in recording.tickers:
+        if each not in named:
+            log.warning(f"{directory}: {each.ticker!r} is no name for a ticker, its candles are left out")
+    if not named:
+        raise FeedError(f"FEED: {directory} holds no readable TICKER.csv")
+    return Recording(named, recording.rejected)
+
+
+def source_of(directory: Path) -> str:
+    """Where a recording comes from, in the words of its SOURCE file, else the directory's name."""
+    try:
+        lines = (directory / SOURCE_FILE).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    return lines[0].strip() if lines else directory.resolve().name
+
+
+def _is_behind(state: FeedState, batch: CandleBatch) -> bool:
+    """Whether a batch is the position or comes before it."""
+    if state.close_time is None or state.timeframe is None:
+        return False
+    order = (batch.close_time, TIMEFRAMES[batch.timeframe])
+    return order <= (state.close_time, TIMEFRAMES[state.timeframe])
+
+
+def _wait_until(due: float, stop: threading.Event, beat: Beat) -> bool:
+    """Wait for a moment of the monotonic clock; False when asked to stop."""
+    while (rest := due - time.monotonic()) > 0:
+        beat()
+        if stop.wait(min(rest, BEAT_EVERY)):
+            return False
+    beat()
+    return not stop.is_set()

@@ -1,0 +1,171 @@
+"""The tables of signals: candles in, signals, views and their ledger out.
+
+Prices are NUMERIC and hold the shortest decimal that reads back as the engine's float64. Close times
+stand beside nothing wall-clock: what the market did is told in market time alone.
+"""
+
+import uuid
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    Text,
+    false,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.db.base import NAMING, Model, UtcNow
+
+Time = DateTime(timezone=True)
+
+
+class Base(Model):
+    """Base of the tables of signals."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class Feed(Base):
+    """Where a feed stands. `sequence` counts its batches; the position is that of the last one sent."""
+
+    __tablename__ = "feed"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    kind: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(Text)
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    timeframe: Mapped[str | None] = mapped_column(Text)
+    close_time: Mapped[datetime | None] = mapped_column(Time)
+    outbox_id: Mapped[uuid.UUID | None]
+    chosen_at: Mapped[UtcNow]
+
+
+class Ticker(Base):
+    """A ticker that is evaluated, and the ledger partition that its name falls into."""
+
+    __tablename__ = "ticker"
+
+    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
+    timeframe: Mapped[str] = mapped_column(Text, primary_key=True)
+    partition: Mapped[int] = mapped_column(SmallInteger)
+    first_open_time: Mapped[datetime] = mapped_column(Time)
+
+
+class StoredCandle(Base):
+    """A closed candle. A `late` one filled a gap behind the last evaluated one and was never evaluated."""
+
+    __tablename__ = "candle"
+    __table_args__ = (Index("ix_candle_open_time", "timeframe", "open_time"),)
+
+    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
+    timeframe: Mapped[str] = mapped_column(Text, primary_key=True)
+    open_time: Mapped[datetime] = mapped_column(Time, primary_key=True)
+    open: Mapped[Decimal] = mapped_column(Numeric)
+    high: Mapped[Decimal] = mapped_column(Numeric)
+    low: Mapped[Decimal] = mapped_column(Numeric)
+    close: Mapped[Decimal] = mapped_column(Numeric)
+    volume: Mapped[Decimal] = mapped_column(Numeric)
+    late: Mapped[bool] = mapped_column(Boolean, server_default=false())
+
+
+class CandleGap(Base):
+    """Candles that were missing when the ticker's next one was evaluated: those after one, before another."""
+
+    __tablename__ = "candle_gap"
+
+    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
+    timeframe: Mapped[str] = mapped_column(Text, primary_key=True)
+    before_open_time: Mapped[datetime] = mapped_column(Time, primary_key=True)
+    after_open_time: Mapped[datetime] = mapped_column(Time)
+
+
+class Signal(Base):
+    """A candle on which an algorithm's signal was not HOLD, with the view that it left."""
+
+    __tablename__ = "signal"
+    __table_args__ = (
+        CheckConstraint("signal IN ('BUY', 'SELL')", name="signal"),
+        Index("ix_signal_open_time", "open_time"),
+    )
+
+    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
+    open_time: Mapped[datetime] = mapped_column(Time, primary_key=True)
+    algorithm: Mapped[str] = mapped_column(Text, primary_key=True)
+    timeframe: Mapped[str] = mapped_column(Text, primary_key=True)
+    signal: Mapped[str] = mapped_column(Text)
+    view: Mapped[str] = mapped_column(Text)
+    close: Mapped[Decimal] = mapped_column(Numeric)
+
+
+class View(Base):
+    """What an algorithm thinks of a ticker, since which close, and the ledger record that says so.
+
+    A HOLD row is written when the pair is first evaluated; after that a row changes with its view only.
+    """
+
+    __tablename__ = "view"
+    __table_args__ = (CheckConstraint("view IN ('BUY', 'SELL', 'HOLD')", name="view"),)
+
+    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
+    algorithm: Mapped[str] = mapped_column(Text, primary_key=True)
+    timeframe: Mapped[str] = mapped_column(Text)
+    view: Mapped[str] = mapped_column(Text)
+    since: Mapped[datetime] = mapped_column(Time)
+    close: Mapped[Decimal] = mapped_column(Numeric)
+    ledger_partition: Mapped[int] = mapped_column(SmallInteger)
+    ledger_sequence: Mapped[int] = mapped_column(BigInteger)
+
+
+class ViewChange(Base):
+    """One turn of a view, with the conditions that decided it and the ledger record that has it."""
+
+    __tablename__ = "view_change"
+    __table_args__ = (Index("ix_view_change_close_time", "close_time"),)
+
+    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
+    close_time: Mapped[datetime] = mapped_column(Time, primary_key=True)
+    algorithm: Mapped[str] = mapped_column(Text, primary_key=True)
+    timeframe: Mapped[str] = mapped_column(Text, primary_key=True)
+    algorithm_version: Mapped[str] = mapped_column(Text)
+    from_view: Mapped[str] = mapped_column(Text)
+    to_view: Mapped[str] = mapped_column(Text)
+    close: Mapped[Decimal] = mapped_column(Numeric)
+    why: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    ledger_partition: Mapped[int] = mapped_column(SmallInteger)
+    ledger_sequence: Mapped[int] = mapped_column(BigInteger)
+
+
+class LedgerRecord(Base):
+    """One evaluation cycle of one partition; `record` is the canonical JSON whose SHA-256 is `hash`."""
+
+    __tablename__ = "ledger"
+
+    partition: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    timeframe: Mapped[str] = mapped_column(Text)
+    close_time: Mapped[datetime] = mapped_column(Time)
+    late: Mapped[bool] = mapped_column(Boolean)
+    record: Mapped[str] = mapped_column(Text)
+    hash: Mapped[str] = mapped_column(Text)
+
+
+class AlgorithmList(Base):
+    """The deployment's list of algorithms as it was last published; one row."""
+
+    __tablename__ = "algorithm_list"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(BigInteger)
+    algorithms: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)

@@ -1,0 +1,191 @@
+"""What one evaluation cycle leaves in the database, written in bulk.
+
+Rows go in by COPY or as arrays: ten thousand tickers close at once. Numbers travel as the shortest
+decimal that reads back as the same float64; PostgreSQL's own cast from float8 keeps 15 digits only.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, LiteralString, NamedTuple, cast
+
+import orjson
+import psycopg
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services.signals.candles import Candle
+from services.signals.ledger import Record
+
+
+class SignalRow(NamedTuple):
+    """A signal that was not HOLD, in the columns' order."""
+
+    ticker: str
+    algorithm: str
+    timeframe: str
+    open_time: datetime
+    signal: str
+    view: str
+    close: float
+
+
+class ViewRow(NamedTuple):
+    """The view of a pair since a close, in the columns' order."""
+
+    ticker: str
+    algorithm: str
+    timeframe: str
+    view: str
+    since: datetime
+    close: float
+    ledger_partition: int
+    ledger_sequence: int
+
+
+class ChangeRow(NamedTuple):
+    """A view that turned, in the columns' order; `why` holds the conditions as they go into the event."""
+
+    ticker: str
+    algorithm: str
+    timeframe: str
+    close_time: datetime
+    algorithm_version: str
+    from_view: str
+    to_view: str
+    close: float
+    why: list[dict[str, Any]]
+    ledger_partition: int
+    ledger_sequence: int
+
+
+class GapRow(NamedTuple):
+    """Candles missing between two that were evaluated, in the columns' order."""
+
+    ticker: str
+    timeframe: str
+    before_open_time: datetime
+    after_open_time: datetime
+
+
+class TickerRow(NamedTuple):
+    """A ticker from its first candle on, in the columns' order."""
+
+    ticker: str
+    timeframe: str
+    partition: int
+    first_open_time: datetime
+
+
+def insert_candles(
+    session: Session, timeframe: str, candles: Sequence[Candle], *, late: bool = False
+) -> None:
+    """Store candles of one timeframe."""
+    suffix = f"\t{'t' if late else 'f'}\n"
+    opened = {candle.open_time for candle in candles}
+    times = {moment: moment.isoformat() for moment in opened}
+    lines = [
+        f"{ticker}\t{timeframe}\t{times[moment]}\t{open_!r}\t{high!r}\t{low!r}\t{close!r}\t{volume!r}{suffix}"
+        for ticker, moment, open_, high, low, close, volume in candles
+    ]
+    _copy(
+        session,
+        "COPY candle (ticker, timeframe, open_time, open, high, low, close, volume, late) FROM STDIN",
+        lines,
+    )
+
+
+def insert_signals(session: Session, rows: Sequence[SignalRow]) -> None:
+    """Store signals of one close."""
+    times = {moment: moment.isoformat() for moment in {row.open_time for row in rows}}
+    lines = [
+        f"{ticker}\t{algorithm}\t{timeframe}\t{times[moment]}\t{signal}\t{view}\t{close!r}\n"
+        for ticker, algorithm, timeframe, moment, signal, view, close in rows
+    ]
+    _copy(
+        session,
+        "COPY signal (ticker, algorithm, timeframe, open_time, signal, view, close) FROM STDIN",
+        lines,
+    )
+
+
+def insert_gaps(session: Session, rows: Sequence[GapRow]) -> None:
+    """Record candles that were missing."""
+    lines = [
+        f"{ticker}\t{timeframe}\t{before.isoformat()}\t{after.isoformat()}\n"
+        for ticker, timeframe, before, after in rows
+    ]
+    _copy(session, "COPY candle_gap (ticker, timeframe, before_open_time, after_open_time) FROM STDIN", lines)
+
+
+def insert_tickers(session: Session, rows: Sequence[TickerRow]) -> None:
+    """List tickers from their first candle on."""
+    lines = [
+        f"{ticker}\t{timeframe}\t{partition}\t{opened.isoformat()}\n"
+        for ticker, timeframe, partition, opened in rows
+    ]
+    _copy(session, "COPY ticker (ticker, timeframe, partition, first_open_time) FROM STDIN", lines)
+
+
+def insert_records(session: Session, records: Sequence[Record]) -> None:
+    """Append records to their chains. The primary key refuses a second record in one place."""
+    _insert_arrays(
+        session,
+        """
+        INSERT INTO ledger (partition, sequence, timeframe, close_time, late, record, hash)
+        SELECT * FROM unnest(CAST(:c0 AS smallint[]), CAST(:c1 AS bigint[]), CAST(:c2 AS text[]),
+            CAST(:c3 AS timestamptz[]), CAST(:c4 AS boolean[]), CAST(:c5 AS text[]), CAST(:c6 AS text[]))
+        """,
+        [(r.partition, r.sequence, r.timeframe, r.close_time, r.late, r.body, r.hash) for r in records],
+    )
+
+
+def upsert_views(session: Session, rows: Sequence[ViewRow]) -> None:
+    """Write the views of pairs that are new or have turned."""
+    _insert_arrays(
+        session,
+        """
+        INSERT INTO view (ticker, algorithm, timeframe, view, since, close, ledger_partition, ledger_sequence)
+        SELECT ticker, algorithm, timeframe, view, since, CAST(close AS numeric), part, seq
+        FROM unnest(CAST(:c0 AS text[]), CAST(:c1 AS text[]), CAST(:c2 AS text[]), CAST(:c3 AS text[]),
+            CAST(:c4 AS timestamptz[]), CAST(:c5 AS text[]), CAST(:c6 AS smallint[]), CAST(:c7 AS bigint[]))
+            AS row (ticker, algorithm, timeframe, view, since, close, part, seq)
+        ON CONFLICT (ticker, algorithm) DO UPDATE SET
+            timeframe = excluded.timeframe, view = excluded.view, since = excluded.since, close = excluded.close,
+            ledger_partition = excluded.ledger_partition, ledger_sequence = excluded.ledger_sequence
+        """,
+        [(*row[:5], repr(row.close), *row[6:]) for row in rows],
+    )
+
+
+def insert_changes(session: Session, rows: Sequence[ChangeRow]) -> None:
+    """Store the turns of views with their why."""
+    _insert_arrays(
+        session,
+        """
+        INSERT INTO view_change (ticker, algorithm, timeframe, close_time, algorithm_version, from_view, to_view,
+            close, why, ledger_partition, ledger_sequence)
+        SELECT ticker, algorithm, timeframe, close_time, version, from_view, to_view,
+            CAST(close AS numeric), CAST(why AS jsonb), part, seq
+        FROM unnest(CAST(:c0 AS text[]), CAST(:c1 AS text[]), CAST(:c2 AS text[]), CAST(:c3 AS timestamptz[]),
+            CAST(:c4 AS text[]), CAST(:c5 AS text[]), CAST(:c6 AS text[]), CAST(:c7 AS text[]),
+            CAST(:c8 AS text[]), CAST(:c9 AS smallint[]), CAST(:c10 AS bigint[]))
+            AS row (ticker, algorithm, timeframe, close_time, version, from_view, to_view, close, why, part, seq)
+        """,
+        [(*row[:7], repr(row.close), orjson.dumps(row.why).decode(), *row[9:]) for row in rows],
+    )
+
+
+def _copy(session: Session, statement: LiteralString, lines: Iterable[str]) -> None:
+    """Send lines of COPY's text format. Keys and names in them hold no tab, newline or backslash."""
+    block = "".join(lines)
+    if not block:
+        return
+    connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(block)
+
+
+def _insert_arrays(session: Session, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    if rows:
+        columns = zip(*rows, strict=True)
+        session.execute(text(statement), {f"c{index}": list(column) for index, column in enumerate(columns)})

@@ -1,0 +1,91 @@
+"""Where feeds stand, what the worker published last, and which feed people look at."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
+
+
+class FeedState(NamedTuple):
+    """How far a feed has come: the number of batches sent, and timeframe and close of the last of them."""
+
+    sequence: int
+    timeframe: str | None
+    close_time: datetime | None
+    outbox_id: uuid.UUID | None
+
+
+class FeedNotice(NamedTuple):
+    """What pages say of the feed in use: its kind, and where its data come from."""
+
+    kind: str
+    source: str
+
+
+def open_feed(session: Session, name: str, kind: str, source: str) -> FeedState:
+    """The state of a feed, which is from now on the one in use; a new one stands at its beginning."""
+    row = session.execute(
+        text(
+            """
+            INSERT INTO feed (name, kind, source, sequence) VALUES (:name, :kind, :source, 0)
+            ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, source = excluded.source, chosen_at = now()
+            RETURNING sequence, timeframe, close_time, outbox_id
+            """
+        ),
+        {"name": name, "kind": kind, "source": source},
+    ).one()
+    return FeedState(*row)
+
+
+def advance(session: Session, name: str, state: FeedState) -> bool:
+    """Move a feed on to `state`; False when it is not at the batch before (another process sends too)."""
+    moved = session.execute(
+        text(
+            """
+            UPDATE feed SET sequence = :sequence, timeframe = :timeframe, close_time = :close_time,
+                outbox_id = :outbox_id
+            WHERE name = :name AND sequence = :sequence - 1 RETURNING name
+            """
+        ),
+        {"name": name, **state._asdict()},
+    )
+    return moved.first() is not None
+
+
+def is_published(connection: Connection, outbox_id: uuid.UUID) -> bool:
+    """Whether an outbox row has gone out; one that was purged has."""
+    waiting = connection.execute(
+        text("SELECT 1 FROM outbox WHERE id = :id AND published_at IS NULL"), {"id": outbox_id}
+    )
+    return waiting.first() is None
+
+
+def feed_in_use(connection: Connection) -> FeedNotice | None:
+    """The feed that was opened last."""
+    row = connection.execute(
+        text("SELECT kind, source FROM feed ORDER BY chosen_at DESC LIMIT 1")
+    ).one_or_none()
+    return None if row is None else FeedNotice(*row)
+
+
+def published_algorithms(session: Session) -> tuple[int, list[dict[str, Any]]]:
+    """Version and content of the list of algorithms as last published, locked; (0, []) before the first."""
+    row = session.execute(text("SELECT version, algorithms FROM algorithm_list FOR UPDATE")).one_or_none()
+    return (0, []) if row is None else (row.version, row.algorithms)
+
+
+def set_published_algorithms(session: Session, version: int, algorithms: Sequence[dict[str, Any]]) -> None:
+    """Remember a list of algorithms as published."""
+    session.execute(
+        text(
+            """
+            INSERT INTO algorithm_list (id, version, algorithms) VALUES (1, :version, :algorithms)
+            ON CONFLICT (id) DO UPDATE SET version = excluded.version, algorithms = excluded.algorithms
+            """
+        ).bindparams(bindparam("algorithms", type_=JSONB)),
+        {"version": version, "algorithms": list(algorithms)},
+    )

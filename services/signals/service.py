@@ -1,0 +1,163 @@
+"""Use cases of signals: a close is evaluated and told, a shard goes on from what is stored."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from services.signals.algorithms.base import Algorithm
+from services.signals.candles import Candle, CandleBatch, FloatArray
+from services.signals.evaluation import Evaluation, Shard
+from services.signals.ledger import PARTITIONS
+from services.signals.lineup import Lineup
+from services.signals.repository import cycles, feeds, history
+from services.signals.repository.cycles import ChangeRow, TickerRow
+from shared.contracts.signals import (
+    MAX_CHANGES,
+    MAX_TICKERS,
+    AlgorithmsListedV1,
+    CandlesClosedV1,
+    Condition,
+    LedgerPosition,
+    ListedAlgorithm,
+    ListedTicker,
+    TickersListedV1,
+    ViewChange,
+    ViewsChangedV1,
+)
+from shared.db import outbox
+
+Item = TypeVar("Item")
+
+
+def partitions_of(shard: int, shards: int) -> tuple[int, ...]:
+    """The ledger partitions that belong to one of `shards` runners."""
+    return tuple(partition for partition in range(PARTITIONS) if partition % shards == shard)
+
+
+def restored_shard(session: Session, partitions: Sequence[int], lineup: Lineup) -> Shard:
+    """A shard as its stored candles, views and chains say, through the same step as live.
+
+    The chains are read first: whatever another process appends meanwhile shows as a longer chain.
+    """
+    connection = session.connection()
+    shard = Shard(partitions, lineup)
+    heads = history.heads(connection, partitions)
+    shard.restore_chains(heads.values(), history.tickers(connection, partitions))
+    for timeframe in shard.timeframes:
+        for batch in history.evaluated_candles(connection, timeframe, partitions):
+            shard.restore_candles(batch)
+    shard.restore_views(history.views(connection, partitions))
+    return shard
+
+
+def is_current(session: Session, shard: Shard) -> bool:
+    """Whether the shard stands where its chains end: nobody else has evaluated since."""
+    stored = history.sequences(session, shard.partitions)
+    return all(shard.heads[partition].sequence == sequence for partition, sequence in stored.items())
+
+
+def close_candles(session: Session, shard: Shard, event: CandlesClosedV1) -> Evaluation:
+    """Evaluate a close, store all that comes of it, and tell of every view that turned.
+
+    The shard has moved on when this returns or raises: keep it only if the transaction commits.
+    """
+
+    def earlier(ticker: str, open_time: datetime) -> Candle | None:
+        return history.candle_at(session, ticker, event.timeframe, open_time)
+
+    result = shard.evaluate(batch_of(event), earlier)
+    evaluated_at = datetime.now(UTC)
+    cycles.insert_tickers(session, result.tickers)
+    cycles.insert_candles(session, event.timeframe, result.candles)
+    cycles.insert_candles(session, event.timeframe, result.late, late=True)
+    cycles.insert_gaps(session, result.gaps)
+    cycles.insert_signals(session, result.signals)
+    cycles.upsert_views(session, result.views)
+    cycles.insert_changes(session, result.changes)
+    cycles.insert_records(session, result.records)
+    _list_tickers(session, event, result.tickers)
+    for changes in _in_parts(result.changes, MAX_CHANGES):
+        outbox.add(
+            session,
+            ViewsChangedV1(
+                timeframe=event.timeframe,
+                close_time=event.close_time,
+                released_at=event.released_at,
+                evaluated_at=evaluated_at,
+                changes=tuple(map(_change, changes)),
+            ),
+            aggregate_id=f"views:{event.timeframe}",
+            aggregate_version=event.sequence,
+        )
+    return result
+
+
+def batch_of(event: CandlesClosedV1) -> CandleBatch:
+    """The candles of an event as the engine takes them."""
+    columns = (event.open, event.high, event.low, event.close, event.volume)
+    arrays: list[FloatArray] = [np.array(column, dtype=np.float64) for column in columns]
+    return CandleBatch(event.timeframe, event.close_time, event.tickers, *arrays)
+
+
+def publish_algorithms(session: Session, lineup: Lineup) -> bool:
+    """Tell the list of algorithms when it is not the one told last; returns whether it was told."""
+    listed = tuple(_listed(algorithm, lineup) for algorithm in lineup.algorithms.values())
+    content = [each.model_dump(mode="json") for each in listed]
+    version, published = feeds.published_algorithms(session)
+    if content == published:
+        return False
+    feeds.set_published_algorithms(session, version + 1, content)
+    outbox.add(
+        session,
+        AlgorithmsListedV1(algorithms=listed),
+        aggregate_id="algorithms",
+        aggregate_version=version + 1,
+    )
+    return True
+
+
+def _listed(algorithm: Algorithm, lineup: Lineup) -> ListedAlgorithm:
+    return ListedAlgorithm.model_validate(
+        {
+            "key": algorithm.key,
+            "name": algorithm.name,
+            "version": algorithm.version,
+            "timeframe": lineup.timeframe_of(algorithm.key),
+        }
+    )
+
+
+def _list_tickers(session: Session, event: CandlesClosedV1, tickers: Sequence[TickerRow]) -> None:
+    for rows in _in_parts(tickers, MAX_TICKERS):
+        listed = tuple(ListedTicker(ticker=row.ticker, timeframe=event.timeframe) for row in rows)
+        outbox.add(
+            session,
+            TickersListedV1(tickers=listed),
+            aggregate_id=f"tickers:{event.timeframe}",
+            aggregate_version=event.sequence,
+        )
+
+
+def _change(row: ChangeRow) -> ViewChange:
+    return ViewChange.model_validate(
+        {
+            "algorithm": row.algorithm,
+            "algorithm_version": row.algorithm_version,
+            "ticker": row.ticker,
+            "from_view": row.from_view,
+            "to_view": row.to_view,
+            "close": row.close,
+            "why": tuple(Condition.model_validate(condition) for condition in row.why),
+            "ledger": LedgerPosition(partition=row.ledger_partition, sequence=row.ledger_sequence),
+        }
+    )
+
+
+def _in_parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part

@@ -1,0 +1,27 @@
+"""The worker of signals: what was decided goes out, and what is old goes away."""
+
+from services.signals import service
+from services.signals.config import Settings
+from services.signals.lineup import Lineup
+from shared.bus import Bus
+from shared.db import messaging
+from shared.db.engine import Database
+from shared.process import Loop, Periodic
+
+LISTING_SECONDS = 60.0
+PURGE_SECONDS = 60.0
+
+
+def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
+    """The loops of the worker process: outbox relay, list of algorithms, purges."""
+    lineup = Lineup.of(settings)
+
+    def list_algorithms() -> None:
+        with database.transaction() as session:
+            service.publish_algorithms(session, lineup)
+
+    return [
+        bus.relay(database, service="signals"),
+        Periodic("signals-list-algorithms", LISTING_SECONDS, list_algorithms),
+        Periodic("signals-purge", PURGE_SECONDS, lambda: messaging.purge(database)),
+    ]
