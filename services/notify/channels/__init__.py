@@ -1,0 +1,1 @@
+"""The ways to a person: each channel's outside world behind one module."""

@@ -1,0 +1,61 @@
+"""Settings of the notify service: one class for its web, worker, sender and live processes."""
+
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.utils import parseaddr
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from shared.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """What a deployment of notify may choose.
+
+    ``mail_url`` is ``ses://REGION``, ``smtp://[user:password@]host[:port][?starttls=required|never]``,
+    ``smtps://…`` or ``file:DIR``. ``mail_from`` is the sender, ``Name <address>`` or an address.
+    ``mail_rate`` is in mails a second over all sender processes together; None is without limit, but
+    for SES, where it is its usual 14. ``mail_concurrency`` is the number of mails under way at once in
+    one process; more than 1 only with SES, since it bounds the mails a crash can double elsewhere.
+    ``mail_timeout`` is in seconds for each step of a conversation, ``mail_lease`` for the whole of it.
+    ``live_retention`` is in seconds: how long a browser may stay away and still resume without a snapshot.
+    """
+
+    mail_url: SecretStr
+    mail_from: str
+    mail_reply_to: str | None = None
+    mail_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    mail_concurrency: int = Field(default=1, ge=1, le=64)
+    mail_timeout: float = Field(default=10, gt=0, le=60)
+    mail_lease: float = Field(default=120, gt=0)
+
+    live_host: str = "0.0.0.0"  # noqa: S104 - inside a container the gateway comes from another address
+    live_port: int = Field(default=8765, ge=0, le=65535)
+    live_max_per_user: int = Field(default=20, ge=1)
+    live_max_per_address: int = Field(default=200, ge=1)
+    live_retention: float = Field(default=86_400, gt=0)
+
+    @field_validator("mail_from", "mail_reply_to")
+    @classmethod
+    def _is_a_mailbox(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                Address(addr_spec=parseaddr(value)[1])
+            except (MessageError, ValueError, IndexError):
+                raise ValueError("is no mail address") from None
+            if "@" not in value or any(ord(character) < 32 for character in value):
+                raise ValueError("is no mail address")
+        return value
+
+    @model_validator(mode="after")
+    def _choices_fit_together(self) -> Self:
+        scheme = urlsplit(self.mail_url.get_secret_value()).scheme
+        if scheme not in ("ses", "smtp", "smtps", "file"):
+            raise ValueError("MAIL_URL begins with ses://, smtp://, smtps:// or file:")
+        if self.mail_concurrency > 1 and scheme != "ses":
+            raise ValueError("MAIL_CONCURRENCY above 1 is for ses:// only")
+        if self.mail_lease < 8 * self.mail_timeout:
+            raise ValueError("MAIL_LEASE is at least eight times MAIL_TIMEOUT")
+        return self

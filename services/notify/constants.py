@@ -1,0 +1,23 @@
+"""Names and numbers of notify that more than one of its modules needs."""
+
+SERVICE = "notify"
+EVENTS_QUEUE = "notify.events.v1"
+
+MAIL = "mail"
+LIVE = "live"
+WEBHOOK = "webhook"
+CHANNELS = (MAIL, LIVE, WEBHOOK)
+WORKING_CHANNELS = (MAIL, LIVE)
+"""Channels that can be told through today; the others wait for an address of the person's."""
+
+WELCOME = "welcome"
+VIEW_CHANGED = "view_changed"
+
+CRITICAL = 0
+BULK = 1
+
+ALL_TICKERS = "*"
+"""How a delivery notes that the alert behind it is on all tickers of its algorithm."""
+
+FAN_OUT_SECONDS = 120
+"""How long telling all subscribers of one event may take; a million of them need about ten."""
