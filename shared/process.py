@@ -41,6 +41,11 @@ class Loop(Protocol):
         ...
 
 
+def numbered(name: str, number: int) -> str:
+    """The name of the ``number``-th loop of a kind in a process: ``relay``, ``relay-2``, …"""
+    return name if number == 1 else f"{name}-{number}"
+
+
 class Periodic:
     """A loop that calls a function, waits, and calls it again; the first time at once.
 

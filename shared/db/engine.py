@@ -7,6 +7,8 @@ import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from shared.db.revisions import current_revision, newest_revision
@@ -26,8 +28,27 @@ _CONNECT = {
 }
 
 
+_AWAY_CLASSES = ("08", "53")
+_AWAY_STATES = frozenset({"57P01", "57P02", "57P03", "25006"})
+
+
 class NotMigrated(Exception):
     """The database is not at the newest migration of its service."""
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the error says that the database can't be worked with now, whatever it was asked.
+
+    That is: unreachable, starting or stopping, out of connections or of space, read-only after a failover.
+    A statement or lock time-out, a deadlock, a violated constraint belong to the work, not to the database.
+    """
+    if isinstance(error, PoolTimeout):
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)):
+        return False
+    state = cause.sqlstate
+    return state is None or state.startswith(_AWAY_CLASSES) or state in _AWAY_STATES
 
 
 class Listener:
@@ -67,6 +88,7 @@ class Database:
             pool_timeout=POOL_SECONDS,
             pool_pre_ping=True,
             pool_recycle=1800,
+            hide_parameters=True,  # personal data, which must not get into logs with an error
         )
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)

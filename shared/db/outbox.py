@@ -1,8 +1,13 @@
 """Events that wait for the bus, written in the transaction whose facts they tell."""
 
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     DateTime,
     Identity,
     Index,
@@ -95,3 +100,72 @@ def add(
         )
     )
     return envelope
+
+
+@dataclass(frozen=True)
+class Row:
+    """An event that waits: ``type`` is its routing key, ``body`` the envelope as JSON."""
+
+    id: uuid.UUID
+    type: str
+    body: bytes
+    headers: dict[str, str]
+    correlation_id: str
+    attempts: int
+
+
+_CLAIM = text(
+    "SELECT id, type, payload::text AS body, headers, payload->>'correlation_id' AS correlation_id, attempts"
+    " FROM outbox WHERE published_at IS NULL AND next_at <= now() AND id <> ALL(:held)"
+    " ORDER BY seq LIMIT :limit FOR UPDATE SKIP LOCKED"
+)
+_MARK = text("UPDATE outbox SET published_at = now() WHERE id = ANY(:ids)")
+_POSTPONE = text(
+    "UPDATE outbox SET attempts = attempts + :tries, next_at = now() + make_interval(secs => :seconds)"
+    " WHERE id = ANY(:ids)"
+)
+_BACK_OFF = text(
+    "UPDATE outbox SET attempts = attempts + 1,"
+    " next_at = now() + make_interval(secs => least(60, 2 ^ least(attempts, 6)) * (0.5 + random() / 2))"
+    " WHERE id = ANY(:ids)"
+)
+_WAITING = text("SELECT count(*) FROM outbox WHERE published_at IS NULL")
+
+
+def claim(connection: Connection, limit: int, held: Collection[uuid.UUID] = ()) -> list[Row]:
+    """Lock due rows, oldest first, but not those another relay has locked, nor those the caller holds."""
+    rows = connection.execute(_CLAIM, {"limit": limit, "held": list(held)})
+    return [
+        Row(
+            id=row.id,
+            type=row.type,
+            body=row.body.encode(),
+            headers=row.headers,
+            correlation_id=row.correlation_id,
+            attempts=row.attempts,
+        )
+        for row in rows
+    ]
+
+
+def mark_published(connection: Connection, ids: Collection[uuid.UUID]) -> None:
+    """The bus has taken these over."""
+    if ids:
+        connection.execute(_MARK, {"ids": list(ids)})
+
+
+def postpone(connection: Connection, ids: Collection[uuid.UUID], *, seconds: float, tries: int = 0) -> None:
+    """Let these wait so long; ``tries`` is added to their attempts."""
+    if ids:
+        connection.execute(_POSTPONE, {"ids": list(ids), "seconds": seconds, "tries": tries})
+
+
+def back_off(connection: Connection, ids: Collection[uuid.UUID]) -> None:
+    """The bus refused these: each waits longer than before, up to a minute, with jitter; for ever."""
+    if ids:
+        connection.execute(_BACK_OFF, {"ids": list(ids)})
+
+
+def waiting(connection: Connection) -> int:
+    """How many events are not published yet."""
+    return int(connection.execute(_WAITING).scalar_one())
