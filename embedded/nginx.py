@@ -137,6 +137,10 @@ class NginxServer:
         """The process number of the master process."""
         return self._process.pid
 
+    def is_running(self) -> bool:
+        """Whether the server has not ended by itself."""
+        return self._process.poll() is None
+
     def stop(self) -> None:
         """Stop the server; open connections are cut."""
         stop(self._process, signal.SIGTERM)

@@ -105,6 +105,10 @@ class PostgresServer:
                     sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(OWNER))
                 )
 
+    def is_running(self) -> bool:
+        """Whether the server has not ended by itself."""
+        return self._process.poll() is None
+
     def stop(self, *, immediate: bool = False) -> None:
         """Stop the server, its connections are cut; `immediate` is like a power cut, the next start recovers."""
         stop(self._process, signal.SIGQUIT if immediate else signal.SIGINT)

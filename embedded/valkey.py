@@ -102,6 +102,10 @@ class ValkeyServer:
         """The process number of the server."""
         return self._process.pid
 
+    def is_running(self) -> bool:
+        """Whether the server has not ended by itself."""
+        return self._process.poll() is None
+
     def stop(self) -> None:
         """Stop the server; what it held is gone."""
         stop(self._process, signal.SIGTERM)

@@ -1,0 +1,194 @@
+"""`python -m embedded`, behind `make run`: start everything, say what to do next, stop everything."""
+
+import contextlib
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from pydantic import ValidationError
+
+from embedded.config import LaunchSettings
+from embedded.house import SERVICES, House, Places, WebServer
+from embedded.keys import load_or_make
+from embedded.mount import RouteConflict
+from embedded.nginx import NginxServer
+from embedded.postgres import PostgresServer
+from embedded.processes import FolderLock, StartError, port_is_free
+from embedded.valkey import ValkeyServer
+from shared import logs
+from shared.db.migrate import upgrade
+from shared.process import Supervisor
+from shared.settings import load
+
+EXIT_CANNOT_START = 2
+EXIT_SERVER_DIED = 1
+LOOPS_SECONDS = 10
+WATCH_SECONDS = 1.0
+# Everybody is at the same address here: oneself, with a browser, scripts and benchmarks.
+LIMITS = {"REQUESTS_PER_SECOND": "2000", "LOGINS_PER_MINUTE": "60", "CONNECTIONS_PER_ADDRESS": "10000"}
+
+
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM; unlike an Exception it passes through whatever is being prepared."""
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal."""
+    print(text, flush=True)
+
+
+@contextlib.contextmanager
+def step(what: str) -> Iterator[None]:
+    """Show that something is being prepared, and how long it took."""
+    print(f"  {what} … ", end="", flush=True)
+    began = time.monotonic()
+    try:
+        yield
+    except BaseException:
+        say("")
+        raise
+    say(f"{time.monotonic() - began:.1f} s")
+
+
+def prepare(
+    launch: LaunchSettings, parts: contextlib.ExitStack
+) -> tuple[PostgresServer, ValkeyServer, NginxServer]:
+    """Start everything; what was started is stopped, in reverse, by leaving `parts`.
+
+    Raises:
+        StartError: with the one line that says what is wrong.
+    """
+    data_dir = launch.data_dir.resolve()
+    static_dir, site_dir = launch.build_dir / "static", launch.build_dir / "site"
+    if not (static_dir / "manifest.json").is_file() or not (site_dir / "index.html").is_file():
+        raise StartError(f"the static files in {launch.build_dir} are missing: run `make setup`")
+    parts.callback(FolderLock(data_dir).release)
+    if not port_is_free(launch.port):
+        raise StartError(f"port {launch.port} is taken by another program; choose one with PORT=…")
+    logs.configure("boritrader", data_dir / "logs", console=False)
+    keys = load_or_make(data_dir / "secrets.json")
+
+    with step("PostgreSQL"):
+        postgres = PostgresServer.start(data_dir / "postgres")
+        parts.callback(postgres.stop)
+    with step("Valkey"):
+        valkey = ValkeyServer.start(data_dir / "valkey")
+        parts.callback(valkey.stop)
+    for service in SERVICES:
+        with step(f"database of {service}"):
+            postgres.create_database(service)
+            upgrade(service, postgres.url(service))
+    with step("services"):
+        house = House(
+            launch,
+            keys,
+            Places(
+                database=postgres.url,
+                redis_url=valkey.url,
+                log_dir=data_dir / "logs",
+                static_dir=static_dir,
+                data_dir=data_dir,
+            ),
+        )
+        parts.callback(house.dispose)
+        supervisor = Supervisor()
+        parts.callback(supervisor.stop, LOOPS_SECONDS)
+        supervisor.start(house.loops)
+        web = WebServer(house.mount)
+        parts.callback(web.stop)
+    with step("NGINX"):
+        apps = f"127.0.0.1:{web.port}"
+        nginx = NginxServer.start(
+            data_dir / "nginx",
+            {
+                "PORT": str(launch.port),
+                "PUBLIC_URL": launch.public_url,
+                "AUTH_UPSTREAM": apps,
+                "BILLING_UPSTREAM": apps,
+                "NOTIFY_UPSTREAM": apps,
+                "SIGNALS_UPSTREAM": apps,
+                "LIVE_UPSTREAM": f"127.0.0.1:{house.live_port}",
+                "STATIC_ROOT": str(static_dir),
+                "SITE_ROOT": str(site_dir),
+                **LIMITS,
+            },
+        )
+        parts.callback(nginx.stop)
+    return postgres, valkey, nginx
+
+
+def welcome(launch: LaunchSettings) -> None:
+    """Say where it is and what to do next."""
+    url = launch.public_url
+    say(
+        f"\nBoritrader runs at {url}\n\n"
+        f"  1. register               {url}/register\n"
+        f"  2. switch on an alert     {url}/alerts\n"
+        f"  3. watch views change     {url}/dashboard\n"
+        f"  4. read the mail          {url}/dev/mail\n\n"
+        f"Data and logs are in {launch.data_dir}. Stop with Ctrl-C."
+    )
+
+
+def watch(servers: dict[str, PostgresServer | ValkeyServer | NginxServer]) -> str:
+    """Wait; returns the name of the first server that ended by itself."""
+    while True:
+        time.sleep(WATCH_SECONDS)
+        for name, server in servers.items():
+            if not server.is_running():
+                return name
+
+
+def _on_signal(_number: int, _frame: FrameType | None) -> None:
+    raise Stopped
+
+
+def _raise_file_limit() -> None:
+    """As many open files as we may have: every connected browser needs some."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def run(launch: LaunchSettings) -> int:
+    """Run until a signal; returns the exit status."""
+    _raise_file_limit()
+    with contextlib.ExitStack() as parts:
+        try:
+            say("Boritrader starts:")
+            postgres, valkey, nginx = prepare(launch, parts)
+            welcome(launch)
+            died = watch({"PostgreSQL": postgres, "Valkey": valkey, "NGINX": nginx})
+            print(f"boritrader: {died} ended unexpectedly; see {launch.data_dir / 'logs'}", file=sys.stderr)
+            return EXIT_SERVER_DIED
+        except Stopped:
+            say("\nStopping …")
+            return 0
+        finally:
+            # from here on everything is being stopped anyway, and a second signal must not leave servers behind
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+
+
+def main() -> int:
+    """The command; exit status 2 means that it could not start, with one line that says why."""
+    launch = load(LaunchSettings)
+    if launch.feed.startswith("replay:"):
+        launch = launch.model_copy(update={"feed": f"replay:{Path(launch.feed[len('replay:') :]).resolve()}"})
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _on_signal)
+    try:
+        return run(launch)
+    except (StartError, RouteConflict) as error:
+        print(f"boritrader: {error}", file=sys.stderr)
+    except ValidationError as error:
+        print(f"boritrader: {error.errors(include_input=False)[0]['msg']}", file=sys.stderr)
+    return EXIT_CANNOT_START
+
+
+if __name__ == "__main__":
+    sys.exit(main())

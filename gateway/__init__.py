@@ -1,0 +1,1 @@
+"""The gateway: NGINX's configuration and the marketing site."""
