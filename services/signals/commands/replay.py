@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from services.signals.algorithms.base import Algorithm
 
 GOOD, FAILED, NOTHING_READ, ROWS_SKIPPED = 0, 1, 2, 3
-"""Exit statuses: all rows were good; an algorithm raised; nothing could be read or written; rows skipped."""
+"""Exit statuses: all good; an algorithm raised; nothing could be read or written; rows were skipped."""
 
 PROGRESS_EVERY = 0.5
 """Seconds between two reports of progress on a terminal."""
@@ -74,13 +75,12 @@ def run(args: argparse.Namespace) -> int:
         print(f"{len(recording.rejected)} rows skipped", file=sys.stderr)
     if not len(recording):
         return _nothing_read(f"{args.directory}: no candle could be read from a TICKER.csv or TICKER.csv.gz")
-    with ExitStack() as files:
-        try:
-            out = _writer(files, args.out, SIGNAL_HEADER)
-            further = _writer(files, args.indicators, INDICATOR_HEADER) if args.indicators else None
-        except OSError as error:
-            return _nothing_read(f"{error.filename}: {error.strerror}")
-        failed = _write(recording, args.algorithms, out, further)
+    try:
+        failed = _write(recording, args)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _nothing_read(f"{error.filename or 'cannot write'}: {error.strerror}")
     for key, raised in failed.items():
         print(f"{key} raised {raised!r}", file=sys.stderr)
     if failed:
@@ -88,19 +88,20 @@ def run(args: argparse.Namespace) -> int:
     return ROWS_SKIPPED if recording.rejected else GOOD
 
 
-def _write(
-    recording: Recording, algorithms: "tuple[Algorithm, ...]", out: "Writer", further: "Writer | None"
-) -> dict[str, Exception]:
+def _write(recording: Recording, args: argparse.Namespace) -> dict[str, Exception]:
     """Write all rows; the first error of each algorithm that raised."""
     failed: dict[str, Exception] = {}
-    moments = replay(recording, algorithms, INDICATORS if further else ())
-    for moment in _with_progress(moments, len(recording), sys.stderr):
-        out.writerows(signal_rows(moment))
-        if further:
-            further.writerows(indicator_rows(moment))
-        for result in moment.results:
-            for failure in result.failures:
-                failed.setdefault(failure.algorithm, failure.error)
+    with ExitStack() as files:
+        out = _writer(files, args.out, SIGNAL_HEADER)
+        further = _writer(files, args.indicators, INDICATOR_HEADER) if args.indicators else None
+        moments = replay(recording, args.algorithms, INDICATORS if further else ())
+        for moment in _with_progress(moments, len(recording), sys.stderr):
+            out.writerows(signal_rows(moment))
+            if further:
+                further.writerows(indicator_rows(moment))
+            for result in moment.results:
+                for failure in result.failures:
+                    failed.setdefault(failure.algorithm, failure.error)
     return failed
 
 
@@ -130,18 +131,16 @@ def _writer(files: ExitStack, path: Path | None, header: Iterable[str]) -> "Writ
 
 
 def _with_progress(moments: Iterable[Moment], candles: int, terminal: IO[str]) -> Iterator[Moment]:
-    """The moments; on a terminal a long run says how far it is."""
+    """The moments; on a terminal the run says how far it is, and wipes that when it is done."""
     if not terminal.isatty():
         yield from moments
         return
-    done, reported = 0, time.monotonic()
-    shown = False
+    done, reported = 0, -math.inf
     for moment in moments:
         yield moment
         done += moment.candles
         if time.monotonic() - reported >= PROGRESS_EVERY:
             terminal.write(f"\r{done:,} of {candles:,} candles")
             terminal.flush()
-            reported, shown = time.monotonic(), True
-    if shown:
-        terminal.write("\r\x1b[K")
+            reported = time.monotonic()
+    terminal.write("\r\x1b[K")

@@ -1,0 +1,74 @@
+"""Candles for tests: recorded ones, generated ones, and the way to send them through an engine."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.signals.algorithms.base import Algorithm
+from services.signals.candles import CandleBatch, FloatArray, length_of
+from services.signals.engine import Engine, StepResult
+from services.signals.feeds.csv_files import TickerCandles, read_directory
+
+DATA = Path(__file__).parent / "data"
+START = datetime(2020, 1, 1, tzinfo=UTC)
+INDICATORS = ("sma9", "sma50", "sma100", "ema50", "ema100", "rsi14")
+
+
+@cache
+def recorded() -> list[TickerCandles]:
+    """The recorded candles of every ticker in the test data."""
+    recordings = [read_directory(DATA / folder) for folder in ("daily", "m15")]
+    assert not any(recording.rejected for recording in recordings)
+    return [each for recording in recordings for each in recording.tickers]
+
+
+def random_walk(steps: int, tickers: int, seed: int) -> FloatArray:
+    """Closes of shape (steps, tickers) with moves of about 2 percent."""
+    moves = np.random.default_rng(seed).normal(0, 0.02, (steps, tickers))
+    closes: FloatArray = 100 * np.exp(np.cumsum(moves, axis=0))
+    return closes
+
+
+def batches(
+    closes: FloatArray, *, volumes: FloatArray | None = None, present: NDArray[np.bool_] | None = None
+) -> Iterator[CandleBatch]:
+    """One hourly batch per row of closes, shape (steps, tickers); tickers T0, T1 … where `present`."""
+    steps, size = closes.shape
+    volumes = np.ones((steps, size)) if volumes is None else volumes
+    present = np.ones((steps, size), dtype=np.bool_) if present is None else present
+    for number in range(steps):
+        there = np.flatnonzero(present[number])
+        close = closes[number, there]
+        yield CandleBatch(
+            "1h",
+            START + (number + 1) * length_of("1h"),
+            tuple(f"T{index}" for index in there.tolist()),
+            *(close, close, close, close),
+            volumes[number, there],
+        )
+
+
+def one_ticker(values: FloatArray, ticker: str = "T0") -> Iterator[CandleBatch]:
+    """Hourly batches of one ticker from open, high, low, close, volume of shape (steps, 5)."""
+    for number, row in enumerate(values):
+        close_time = START + timedelta(hours=number + 1)
+        yield CandleBatch(
+            "1h", close_time, (ticker,), *(row[column : column + 1].copy() for column in range(5))
+        )
+
+
+def run(
+    stream: Iterable[CandleBatch], algorithms: Iterable[Algorithm] = (), indicators: Iterable[str] = ()
+) -> list[StepResult]:
+    """The results of one fresh engine."""
+    engine = Engine("1h", algorithms, indicators)
+    return [engine.step(batch) for batch in stream]
+
+
+def indicator(stream: Iterable[CandleBatch], name: str) -> FloatArray:
+    """Values of one indicator, shape (steps, tickers), where every batch has the same tickers."""
+    return np.array([result.indicators[name] for result in run(stream, indicators=[name])])
