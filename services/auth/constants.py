@@ -19,7 +19,7 @@ ARGON2_MEMORY_KIB = 19 * 1024
 ARGON2_PASSES = 2
 ARGON2_LANES = 1
 HASHES_AT_ONCE = 2
-HASH_WAIT_SECONDS = 8.0
+HASH_WAIT_SECONDS = 3.0
 """How long a request waits for its turn at the hasher before it is told to come back."""
 
 TOKEN_BYTES = 32

@@ -1,13 +1,12 @@
 """What auth does when others tell it something."""
 
 import uuid
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
 
 from sqlalchemy.orm import Session
 
 from services.auth import repository
-from shared.bus.errors import Drop
+from shared.bus import Drop, Handler
 from shared.contracts.billing import EntitlementChangedV1
 from shared.contracts.envelope import Envelope, Event
 
@@ -21,6 +20,4 @@ def entitlement_changed(session: Session, envelope: Envelope[EntitlementChangedV
     repository.set_plan(session, user_id, envelope.data.plan, envelope.aggregate_version)
 
 
-HANDLERS: dict[type[Event], Callable[[Session, Envelope[Any]], None]] = {
-    EntitlementChangedV1: entitlement_changed
-}
+HANDLERS: Mapping[type[Event], Handler] = {EntitlementChangedV1: entitlement_changed}

@@ -17,6 +17,7 @@ from services.auth.constants import (
     DEFAULT_ROLE,
     PASSWORD_LONG,
     PASSWORD_MAX,
+    PURGE_BATCH,
     SEEN_EVERY,
     USER_AGENT_MAX,
     USER_NAME_MAX,
@@ -26,7 +27,7 @@ from services.auth.errors import FieldRefused, NameTaken, WrongCredentials, Wron
 from services.auth.identifiers import Identifier
 from services.auth.models import Session, User
 from services.auth.passwords import Passwords, is_good_enough
-from services.auth.repository import Credentials
+from services.auth.repository import Credentials, Profile
 from services.auth.tokens import Holder, digest, new_token
 from shared.contracts.auth import UserDeletedV1, UserRegisteredV1
 from shared.db import outbox
@@ -180,6 +181,16 @@ def identify(connection: Connection, token: str, *, clock: Clock = utc_now) -> H
     return live.holder
 
 
+def own_profile(connection: Connection, user_id: str) -> Profile | None:
+    """What a person sees of their own account, or None when it is gone."""
+    return repository.profile(connection, uuid.UUID(user_id))
+
+
+def own_credentials(connection: Connection, user_id: str) -> Credentials | None:
+    """What the password of somebody logged in is checked against, or None when the account is gone."""
+    return repository.credentials_by_id(connection, uuid.UUID(user_id))
+
+
 def verify_again(passwords: Passwords, person: Credentials | None, password: str) -> Credentials:
     """The credentials of somebody logged in who gave their password again. Raises WrongPassword, Busy."""
     if not passwords.verify(person.password_hash if person else None, password) or person is None:
@@ -197,3 +208,8 @@ def close_account(session: DbSession, person: Credentials) -> None:
         raise WrongPassword
     event = UserDeletedV1(user_id=str(person.user_id))
     outbox.add(session, event, aggregate_id=event.user_id, aggregate_version=version + 1)
+
+
+def purge_sessions(session: DbSession, *, clock: Clock = utc_now) -> int:
+    """Remove some expired sessions; how many, fewer than PURGE_BATCH when none is left."""
+    return repository.purge_sessions(session, clock(), PURGE_BATCH)

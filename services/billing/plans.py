@@ -1,8 +1,10 @@
 """The plans that can be had: read from plans.toml, checked at start."""
 
+import functools
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,12 +23,23 @@ class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+MINOR_DIGITS = {"CHF": 2, "EUR": 2, "GBP": 2, "JPY": 0, "USD": 2}
+"""Currencies that a price may be in, and how many digits their minor unit takes (ISO 4217)."""
+
+
 class Price(_Entry):
     """What a plan costs. ``amount`` counts the currency's minor unit: 2000 USD is 20.00 dollars."""
 
     every: Literal["month", "year"]
     amount: int = Field(gt=0)
-    currency: str = Field(pattern="^[A-Z]{3}$")
+    currency: Literal["CHF", "EUR", "GBP", "JPY", "USD"]
+
+    @property
+    def text(self) -> str:
+        """The amount as people read it: ``20.00 USD``."""
+        digits = MINOR_DIGITS[self.currency]
+        major = Decimal(self.amount).scaleb(-digits)
+        return f"{major:,.{digits}f} {self.currency}"
 
 
 class Trial(_Entry):
@@ -98,6 +111,12 @@ def load_plans(path: Path = PLANS_FILE) -> Plans:
     if plans[entries.default].prices or plans[entries.default].trial:
         raise InvalidPlans(f"{path}: default: {entries.default!r} has a price or an end, nobody can begin on it")
     return Plans(plans, plans[entries.default])
+
+
+@functools.cache
+def current_plans() -> Plans:
+    """The plans of this deployment, read once. Raises InvalidPlans, which stops the start of a process."""
+    return load_plans()
 
 
 def _plan(key: str, entry: _PlanEntry) -> Plan:
