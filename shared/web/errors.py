@@ -41,6 +41,18 @@ _MESSAGES: Mapping[int, str] = {
     503: "We cannot answer this right now. Please try again in a few seconds.",
 }
 
+_HEADINGS: Mapping[int, str] = {
+    400: "That did not work",
+    401: "Please log in",
+    403: "Not allowed",
+    404: "Nothing here",
+    410: "No longer here",
+    413: "Too much at once",
+    429: "One moment, please",
+    500: "Something went wrong",
+    503: "Back in a moment",
+}
+
 
 class FieldError(TypedDict):
     """What is wrong with one field; ``field`` is its path with dots."""
@@ -119,7 +131,7 @@ def _page(error: AppError) -> Response:
     page = render_template(
         "error.html",
         status=error.status,
-        title=_title(error.status),
+        heading=_HEADINGS.get(error.status, _title(error.status)),
         message=error.message,
         field_errors=error.errors,
         retry_after=int(wait) if wait and wait.isdigit() else None,
