@@ -15,7 +15,7 @@ api = Blueprint("internal", __name__, url_prefix="/internal")
 
 @api.get("/identity")
 def identity() -> Response:
-    """Always 200: with the signed identity in ``X-Identity`` when the session is good, without it when not."""
+    """Always 200: with the signed identity in ``X-Identity`` when the session is good, else without."""
     response = Response(status=200)
     token = session_token()
     if token is not None:

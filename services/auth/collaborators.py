@@ -26,4 +26,4 @@ def keep(app: Flask, given: Collaborators) -> None:
 
 def collaborators() -> Collaborators:
     """The collaborators of the app that serves this request."""
-    return cast(Collaborators, current_app.extensions[_EXTENSION])
+    return cast("Collaborators", current_app.extensions[_EXTENSION])

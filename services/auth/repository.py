@@ -92,9 +92,7 @@ def delete_user(session: DbSession, user_id: uuid.UUID, password_hash: str) -> i
     another password by now.
     """
     statement = (
-        delete(User)
-        .where(User.id == user_id, User.password_hash == password_hash)
-        .returning(User.version)
+        delete(User).where(User.id == user_id, User.password_hash == password_hash).returning(User.version)
     )
     return session.scalar(statement)
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from flask import request
-from flask_wtf import FlaskForm  # type: ignore[import-untyped]
+from flask_wtf import FlaskForm
 from wtforms import EmailField, HiddenField, PasswordField, StringField
 from wtforms.validators import InputRequired
 
@@ -20,7 +20,10 @@ class ClosedForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
         """Whether this is a submission and each field is as it should be."""
         if self.is_submitted():
             known = set(self._fields)
-            if any(name not in known or len(values) > 1 for name, values in request.form.lists()) or request.files:
+            if (
+                any(name not in known or len(values) > 1 for name, values in request.form.lists())
+                or request.files
+            ):
                 raise UnknownField
         return bool(super().validate_on_submit(extra_validators))
 
@@ -40,7 +43,9 @@ class RegistrationForm(ClosedForm):
         },
     )
     email = EmailField(
-        "Email", validators=[InputRequired(_NEEDED)], render_kw={"autocomplete": "email", "maxlength": EMAIL_MAX}
+        "Email",
+        validators=[InputRequired(_NEEDED)],
+        render_kw={"autocomplete": "email", "maxlength": EMAIL_MAX},
     )
     password = PasswordField(
         "Password",

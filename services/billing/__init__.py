@@ -1,0 +1,1 @@
+"""Billing: what somebody may do."""

@@ -14,11 +14,17 @@ WRONG_SETTINGS = 2
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a process of billing; the exit status, 2 for wrong settings or plans."""
-    parser = argparse.ArgumentParser(prog="python -m services.billing", description="Run a process of billing.")
+    parser = argparse.ArgumentParser(
+        prog="python -m services.billing", description="Run a process of billing."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, text in (
         ("web", run_web, "serve pages with gunicorn"),
-        ("worker", run_worker, "consume and send events, announce changed plans, clear what was kept long enough"),
+        (
+            "worker",
+            run_worker,
+            "consume and send events, announce changed plans, clear what was kept long enough",
+        ),
     ):
         commands.add_parser(name, help=text).set_defaults(run=run)
     chosen = parser.parse_args(arguments)

@@ -109,7 +109,9 @@ def load_plans(path: Path = PLANS_FILE) -> Plans:
     if entries.default not in plans:
         raise InvalidPlans(f"{path}: default: there is no plan {entries.default!r}")
     if plans[entries.default].prices or plans[entries.default].trial:
-        raise InvalidPlans(f"{path}: default: {entries.default!r} has a price or an end, nobody can begin on it")
+        raise InvalidPlans(
+            f"{path}: default: {entries.default!r} has a price or an end, nobody can begin on it"
+        )
     return Plans(plans, plans[entries.default])
 
 

@@ -14,7 +14,7 @@ from services.billing.models import Account
 def open_account(
     session: Session, user_id: str, *, plan: str, announced: dict[str, Any], version: int, now: datetime
 ) -> bool:
-    """Insert the person's account; False, and nothing done, when there is a row already, even a closed one."""
+    """Insert the person's account; False, and nothing done, when there is one already, even closed."""
     statement = (
         insert(Account)
         .values(user_id=user_id, plan=plan, announced=announced, version=version, opened_at=now)

@@ -1,4 +1,4 @@
-"""The worker of billing: opens and closes accounts, sends its events, and clears what was kept long enough."""
+"""The worker of billing: opens and closes accounts, tells of them, clears what was kept long enough."""
 
 from services.billing import service
 from services.billing.constants import (

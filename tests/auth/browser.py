@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 _addresses = (f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in itertools.count(1))
 
-PASSWORD = "plum harbour kettle"  # noqa: S105 - of people made up here
+PASSWORD = "plum harbour kettle"
 
 
 @dataclass

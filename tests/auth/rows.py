@@ -10,7 +10,7 @@ from shared.db.engine import Database
 def rows(database: Database, table: str) -> list[dict[str, Any]]:
     """All rows of a table, in no order."""
     with database.read() as connection:
-        return [dict(row) for row in connection.execute(text(f"SELECT * FROM {table}")).mappings()]  # noqa: S608
+        return [dict(row) for row in connection.execute(text(f"SELECT * FROM {table}")).mappings()]
 
 
 def events(database: Database) -> list[dict[str, Any]]:

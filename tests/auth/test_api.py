@@ -44,7 +44,9 @@ def test_a_good_session_is_answered_with_a_signed_identity(
 
 
 @pytest.mark.parametrize("token", [None, "", "unknown", "\x00", "é", "x" * 8000])
-def test_without_a_good_session_the_answer_is_200_without_identity(browser: Browser, token: str | None) -> None:
+def test_without_a_good_session_the_answer_is_200_without_identity(
+    browser: Browser, token: str | None
+) -> None:
     headers = {} if token is None else {"Cookie": f"session={token}"}
     answer = browser.app.test_client(use_cookies=False).get("/internal/identity", headers=headers)
     assert answer.status_code == 200
@@ -52,7 +54,9 @@ def test_without_a_good_session_the_answer_is_200_without_identity(browser: Brow
     assert answer.data == b""
 
 
-def test_the_plan_is_what_billing_last_said(ada: Browser, database: Database, identity_key: tuple[str, str]) -> None:
+def test_the_plan_is_what_billing_last_said(
+    ada: Browser, database: Database, identity_key: tuple[str, str]
+) -> None:
     with database.transaction() as session:
         session.execute(text("INSERT INTO plans (user_id, plan, version) SELECT id, 'pro', 2 FROM users"))
     assert Verifier(identity_key[1]).verify(ada.identity() or "").plan == "pro"

@@ -143,7 +143,14 @@ def test_of_fifty_logins_at_once_at_most_five_are_looked_at(app: APIFlask, hashe
 
 @pytest.mark.parametrize(
     "target",
-    ["//evil.example", "/\\evil.example", "/%09/evil.example", "javascript:alert(1)", "https://evil.example/", "\\\\evil"],
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "/%09/evil.example",
+        "javascript:alert(1)",
+        "https://evil.example/",
+        "\\\\evil",
+    ],
 )
 def test_after_the_login_nobody_is_led_elsewhere(browser: Browser, target: str) -> None:
     assert target not in browser.get(f"/login?next={target}").text

@@ -26,7 +26,12 @@ def test_a_new_identity_key_is_printed_as_two_settings_that_fit(capsys: pytest.C
 @pytest.mark.parametrize("process", ["web", "worker"])
 def test_a_missing_setting_stops_the_start_with_its_name(process: str) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "services.auth", process], cwd=ROOT, env={}, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "services.auth", process],
+        cwd=ROOT,
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 2
     assert "boritrader: DATABASE_URL is missing" in ended.stderr

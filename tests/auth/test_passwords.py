@@ -10,7 +10,9 @@ from services.auth.errors import Busy
 from services.auth.passwords import Passwords, argon2id, is_good_enough
 
 
-@pytest.mark.parametrize("password", ["aaaaaaaaaaaa", "correct horse", "x" * 1024, "xK9#mQ2$z", "Tr0ub4dor&3"])
+@pytest.mark.parametrize(
+    "password", ["aaaaaaaaaaaa", "correct horse", "x" * 1024, "xK9#mQ2$z", "Tr0ub4dor&3"]
+)
 def test_long_or_hard_to_guess_is_good_enough(password: str) -> None:
     assert is_good_enough(password, [])
 

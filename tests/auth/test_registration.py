@@ -111,8 +111,11 @@ def test_a_field_that_the_form_does_not_have_is_refused(
 
 
 def test_a_field_that_comes_twice_is_refused(browser: Browser, database: Database) -> None:
-    fields = {"user_name": "Ada", "email": ["ada@example.org", "eve@example.org"], "password": PASSWORD}
-    assert browser.post("/register", fields).status_code == 400
+    twice = ["ada@example.org", "eve@example.org"]
+    assert (
+        browser.post("/register", {"user_name": "Ada", "email": twice, "password": PASSWORD}).status_code
+        == 400
+    )
     assert rows(database, "users") == []
 
 

@@ -26,9 +26,14 @@ def test_a_registration_that_fails_leaves_neither_account_nor_event(
     database: Database, passwords: Passwords
 ) -> None:
     prepared = service.prepare_registration(passwords, "Ada", "ada@example.org", PASSWORD)
-    with pytest.raises(_Crash), database.transaction() as session:
-        service.register(session, prepared)
-        raise _Crash
+
+    def register() -> None:
+        with database.transaction() as session:
+            service.register(session, prepared)
+            raise _Crash
+
+    with pytest.raises(_Crash):
+        register()
     assert rows(database, "users") == events(database) == []
 
 
@@ -40,9 +45,14 @@ def test_a_deletion_that_fails_leaves_the_account_and_no_event(
     with database.read() as connection:
         person = service.own_credentials(connection, str(user["id"]))
     verified = service.verify_again(passwords, person, PASSWORD)
-    with pytest.raises(_Crash), database.transaction() as session:
-        service.close_account(session, verified)
-        raise _Crash
+
+    def close() -> None:
+        with database.transaction() as session:
+            service.close_account(session, verified)
+            raise _Crash
+
+    with pytest.raises(_Crash):
+        close()
     assert rows(database, "users") == [user]
     assert len(events(database)) == 1
 

@@ -51,7 +51,9 @@ def test_the_name_and_the_address_of_a_deleted_account_are_free(app: APIFlask, a
     assert browser.log_in().status_code == 303
 
 
-@pytest.mark.parametrize(("password", "message"), [("not the password", "The password is wrong."), ("", "Please fill this in.")])
+@pytest.mark.parametrize(
+    ("password", "message"), [("not the password", "The password is wrong."), ("", "Please fill this in.")]
+)
 def test_without_the_password_nothing_is_deleted(
     ada: Browser, database: Database, password: str, message: str
 ) -> None:
@@ -72,7 +74,9 @@ def test_nobody_deletes_an_account_without_being_logged_in(browser: Browser) -> 
 
 
 def test_guesses_of_the_password_count_with_those_at_the_login(ada: Browser) -> None:
-    answers = [ada.post("/settings", {"password": "not the password"}) for _ in range(5)]  # the login was the first
+    answers = [
+        ada.post("/settings", {"password": "not the password"}) for _ in range(5)
+    ]  # the login was the first
     assert [answer.status_code for answer in answers] == [422] * 4 + [429]
 
 

@@ -33,11 +33,15 @@ def test_more_than_one_batch_of_expired_sessions_is_removed(app: APIFlask, datab
     with database.transaction() as session:
         session.execute(
             text(
-                "INSERT INTO sessions (id, token_digest, user_id, user_agent, address, created_at, last_seen_at)"
+                "INSERT INTO sessions"
+                " (id, token_digest, user_id, user_agent, address, created_at, last_seen_at)"
                 " SELECT gen_random_uuid(), int4send(n), users.id, '', '', :long_ago, :long_ago"
                 " FROM users, generate_series(1, :many) n"
             ),
-            {"many": PURGE_BATCH * 2 + 1, "long_ago": rows(database, "users")[0]["created_at"] - timedelta(days=31)},
+            {
+                "many": PURGE_BATCH * 2 + 1,
+                "long_ago": rows(database, "users")[0]["created_at"] - timedelta(days=31),
+            },
         )
     worker.purge_sessions(database)
     assert rows(database, "sessions") == []

@@ -13,7 +13,10 @@ from shared.db.engine import Database
 def accounts(database: Database) -> list[dict[str, Any]]:
     """All accounts, by user id."""
     with database.read() as connection:
-        return [dict(row) for row in connection.execute(text("SELECT * FROM accounts ORDER BY user_id")).mappings()]
+        return [
+            dict(row)
+            for row in connection.execute(text("SELECT * FROM accounts ORDER BY user_id")).mappings()
+        ]
 
 
 def events(database: Database) -> list[dict[str, Any]]:

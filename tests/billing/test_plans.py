@@ -34,8 +34,12 @@ def test_our_plans_are_those_that_the_product_promises() -> None:
     plans = current_plans()
     assert [plan.key for plan in plans] == ["free", "trial", "pro"]
     assert plans.default is plans["free"]
-    assert plans["free"].entitlements == Entitlements(alerts_max=3, channels=("mail",), api="read", scorecard=False)
-    everything = Entitlements(alerts_max=None, channels=("mail", "live", "webhook"), api="write", scorecard=True)
+    assert plans["free"].entitlements == Entitlements(
+        alerts_max=3, channels=("mail",), api="read", scorecard=False
+    )
+    everything = Entitlements(
+        alerts_max=None, channels=("mail", "live", "webhook"), api="write", scorecard=True
+    )
     assert plans["trial"].entitlements == plans["pro"].entitlements == everything
     assert plans["trial"].trial is not None
     assert plans["trial"].trial.days == 14
@@ -78,7 +82,7 @@ def test_a_wrong_file_is_refused_with_its_name_and_the_key(
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidPlans, match="plans.toml"):
+    with pytest.raises(InvalidPlans, match=r"plans\.toml"):
         load_plans(tmp_path / "plans.toml")
 
 
