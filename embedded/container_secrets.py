@@ -29,4 +29,6 @@ def make(path: Path) -> bool:
 
 if __name__ == "__main__":
     target = Path(sys.argv[1])
-    print(f"made the secrets of the stack in {target}" if make(target) else f"the secrets in {target} are kept")
+    print(
+        f"made the secrets of the stack in {target}" if make(target) else f"the secrets in {target} are kept"
+    )

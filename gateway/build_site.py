@@ -21,14 +21,20 @@ PRECOMPRESSED = frozenset({".css", ".html", ".js", ".json", ".mjs", ".svg", ".tx
 GZIP_FROM_BYTES = 1024
 
 ERRORS: Mapping[int, tuple[str, str]] = {
-    400: ("That request could not be understood", "The address or the request is not one that a browser would send."),
+    400: (
+        "That request could not be understood",
+        "The address or the request is not one that a browser would send.",
+    ),
     404: ("There is no such page", "It may have moved, or the address has a typing error in it."),
     405: ("That can't be done here", "This address doesn't take that kind of request."),
     413: ("That is too large", "The request holds more than this address takes."),
     414: ("That address is too long", "Please go back and try a shorter one."),
     415: ("That format isn't taken", "The request is packed in a way that this address doesn't take."),
     429: ("Too many requests", "Please wait a moment, then try again."),
-    503: ("We can't answer right now", "A part of Boritrader doesn't answer. Nothing you did is lost; please try again."),
+    503: (
+        "We can't answer right now",
+        "A part of Boritrader doesn't answer. Nothing you did is lost; please try again.",
+    ),
 }
 
 
@@ -83,7 +89,12 @@ def build(static_dir: Path, site_dir: Path) -> None:
     for status, (heading, text) in ERRORS.items():
         content = fill(template, {"status": str(status), "heading": heading, "text": text}, files)
         (errors / f"{status}.html").write_text(page(f"{heading} · Boritrader", text, content))
-        problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": text}
+        problem = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": text,
+        }
         (errors / f"{status}.json").write_text(json.dumps(problem) + "\n")
 
 
