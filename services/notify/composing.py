@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP, EmailPolicy
+from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from pathlib import Path
 from typing import Any
 
 import mrml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from sqlalchemy import RowMapping
 
 from services.notify.config import Settings
 from services.notify.constants import ALL_TICKERS, VIEW_CHANGED
@@ -26,7 +27,7 @@ REPLAY_AFTER = timedelta(days=1)
 _NAME_CHARS = 80
 _DECIDING_SIDE = {"BUY": "entry", "SELL": "exit"}
 # Long links in headers stay in one piece: mail programs read List-Unsubscribe literally.
-_POLICY: EmailPolicy = SMTP.clone(max_line_length=998)
+_POLICY = SMTP.clone(max_line_length=998)
 
 
 class CannotCompose(Exception):
@@ -95,7 +96,7 @@ class Composer:
 
 
 def plain(text: str) -> str:
-    """Foreign text as one line: no control, bidirectional or invisible formatting characters, not too long."""
+    """Foreign text as one short line without control, bidirectional or invisible characters."""
     kept = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in text)
     return " ".join(kept.split())[:_NAME_CHARS]
 
@@ -110,6 +111,14 @@ def number(value: float | None) -> str:
     return "n/a" if value is None else f"{Decimal(f'{value:.6g}'):,f}"
 
 
+def seconds(milliseconds: int) -> str:
+    """A short time in people's words: ``0.8 s``, ``3 min``, ``2 h``."""
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:.1f} s"
+    minutes = round(milliseconds / 60_000)
+    return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"
+
+
 def moment(value: datetime) -> str:
     """A moment in UTC to the second."""
     return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -120,7 +129,7 @@ def _mailbox(text: str) -> Address:
     return Address(display_name=name, addr_spec=address)
 
 
-def _change(row: Mapping[str, Any]) -> dict[str, Any]:
+def _change(row: RowMapping) -> dict[str, Any]:
     side = _DECIDING_SIDE.get(row["to_view"])
     return {
         "algorithm": row["algorithm"],

@@ -21,13 +21,14 @@ from services.notify.constants import (
     MAIL,
     VIEW_CHANGED,
     WELCOME,
+    WORKING_CHANNELS,
 )
-from services.notify.constants import WORKING_CHANNELS
 
 WAKE_CHANNEL = "notify_delivery"
 """The NOTIFY channel that wakes the senders when there are mails to send."""
 
-# Two joins instead of one with OR: each goes by the index on (algorithm, ticker), however many alerts there are.
+# Two joins instead of one with OR: each goes by the index on (algorithm, ticker), however many alerts
+# there are.
 _FAN_OUT = text(
     """
     WITH asked AS (
@@ -39,7 +40,8 @@ _FAN_OUT = text(
           FROM view_change c JOIN alert a ON a.algorithm = c.algorithm AND a.ticker IS NULL
          WHERE c.id = ANY(:changes)
     ), told AS (
-        SELECT asked.view_change_id, asked.user_id, channel, array_agg(asked.ticker ORDER BY asked.ticker) AS asked
+        SELECT asked.view_change_id, asked.user_id, channel,
+               array_agg(asked.ticker ORDER BY asked.ticker) AS asked
           FROM asked
           CROSS JOIN LATERAL unnest(asked.channels) AS channel
           JOIN entitlement e ON e.user_id = asked.user_id AND channel = ANY(e.channels)
@@ -48,8 +50,9 @@ _FAN_OUT = text(
          GROUP BY asked.view_change_id, asked.user_id, channel
     ), made AS (
         INSERT INTO delivery (dedupe_key, user_id, channel, kind, lane, view_change_id, asked)
-        SELECT concat_ws('|', :kind, c.algorithm, c.ticker, c.timeframe,
-                         to_char(c.close_time AT TIME ZONE 'UTC', 'YYYYMMDD"T"HH24MISS'), told.user_id, told.channel),
+        SELECT concat_ws('|', CAST(:kind AS text), c.algorithm, c.ticker, c.timeframe,
+                         to_char(c.close_time AT TIME ZONE 'UTC', 'YYYYMMDD"T"HH24MISS'),
+                         told.user_id, told.channel),
                told.user_id, told.channel, :kind, :lane, told.view_change_id, told.asked
           FROM told JOIN view_change c ON c.id = told.view_change_id
         ON CONFLICT (dedupe_key) DO NOTHING
@@ -62,7 +65,7 @@ _FAN_OUT = text(
 _WELCOME = text(
     """
     INSERT INTO delivery (dedupe_key, user_id, channel, kind, lane)
-    VALUES (concat_ws('|', :kind, :user_id), :user_id, :channel, :kind, :lane)
+    VALUES (concat_ws('|', CAST(:kind AS text), :user_id), :user_id, :channel, :kind, :lane)
     ON CONFLICT (dedupe_key) DO NOTHING RETURNING id
     """
 )
@@ -99,7 +102,7 @@ _RESERVE = text(
     """
 )
 
-# A sent mail is sent whatever has become of the lease meanwhile; every other end needs the lease still to be ours.
+# A sent mail is sent, whatever has become of the lease; every other end needs the lease still to be ours.
 _SENT = text(
     """
     UPDATE delivery

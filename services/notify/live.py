@@ -1,11 +1,31 @@
-"""The live channel of notify: numbered messages to every connected browser."""
+"""The live process of notify: the WebSocket server, and what wakes it."""
 
+from services.notify.channels.live import LiveServer
 from services.notify.config import Settings
-from shared.bus import Bus
+from shared.bus import Broadcast, Bus
+from shared.contracts.envelope import Envelope
+from shared.contracts.notify import LiveMessageAddedV1
 from shared.db.engine import Database
 from shared.process import Loop
+from shared.web import origin
+from shared.web.identity import Verifier
+
+BROADCAST = "notify-live"
 
 
 def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
-    """The loops of the live process: the WebSocket server and what wakes it."""
-    raise NotImplementedError
+    """The loops of the live process."""
+    server = LiveServer(
+        database,
+        Verifier(settings.identity_public_keys),
+        origin=origin.parse(settings.public_url).text,
+        host=settings.live_host,
+        port=settings.live_port,
+        max_per_user=settings.live_max_per_user,
+        max_per_address=settings.live_max_per_address,
+    )
+
+    def added(_envelope: Envelope[LiveMessageAddedV1]) -> None:
+        server.wake()
+
+    return [server, bus.broadcast(Broadcast(BROADCAST, {LiveMessageAddedV1: added}))]

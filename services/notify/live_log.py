@@ -1,4 +1,4 @@
-"""The numbered log of the live channel: written in the transaction of its cause, read by the live processes."""
+"""The numbered log of the live channel: written with what it tells, read by the live processes."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,15 @@ _SNAPSHOT = text(
     SELECT (SELECT n FROM live_counter),
            (SELECT coalesce(json_agg(json_build_object(
                        'algorithm', algorithm, 'ticker', ticker, 'timeframe', timeframe, 'view', view,
-                       'since', to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 'close', close)
+                       'since', to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+                       'close', close)
                        ORDER BY ticker, algorithm), '[]') FROM board_view)::text
     """
 )
 _STATE = text("SELECT n, purged_to FROM live_counter")
 _AFTER = text(
-    "SELECT n, type, data, view_change_id, created_at FROM live_message WHERE n > :number ORDER BY n LIMIT :limit"
+    "SELECT n, type, data, view_change_id, created_at FROM live_message"
+    " WHERE n > :number ORDER BY n LIMIT :limit"
 )
 _TOLD = text(
     """
@@ -52,7 +54,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Telling:
-    """One person's part in an alert: their delivery, and the tickers (``*`` for all) of the alerts behind it."""
+    """One person's part in an alert: the delivery, and the tickers (``*`` for all) of their alerts."""
 
     delivery_id: uuid.UUID
     user_id: str
@@ -73,9 +75,9 @@ class Message:
 def append(
     session: Session, views: Mapping[str, Any], alerts: Sequence[tuple[int, Mapping[str, Any]]]
 ) -> int:
-    """Add the message for everybody, then one per change that people have live alerts on; returns the last number.
+    """Add the message for everybody, then one for each change that people have live alerts on.
 
-    ``alerts`` are (view change id, data). Call it last in the transaction: from here to the commit no other
+    ``alerts`` are (view change id, data). Returns the last number. Call it last in the transaction: from here to the commit no other
     one can number its messages.
     """
     last: int = session.execute(_TAKE, {"count": 1 + len(alerts)}).scalar_one()
@@ -103,7 +105,7 @@ def snapshot(connection: Connection) -> Snapshot:
 
 
 def after(connection: Connection, number: int, users: Sequence[str], *, limit: int) -> list[Message] | None:
-    """At most ``limit`` messages after ``number``, in their order; alerts say which of ``users`` they are for.
+    """At most ``limit`` messages after ``number``, in order; alerts say which of ``users`` they are for.
 
     None when the log does not reach back to ``number``, or the channel has never reached it.
     """

@@ -1,4 +1,4 @@
-"""The tables of notify: whom to tell, about what, what was told, and what it needs to know of others' data."""
+"""The tables of notify: whom to tell, about what, what was told, and projections of others' data."""
 
 import uuid
 from datetime import datetime
@@ -73,7 +73,7 @@ class Entitlement(Base):
 
 
 class CatalogueAlgorithm(Base):
-    """Projection of signals: an algorithm one may ask for. ``version`` is that of the list it stood in last."""
+    """Projection of signals: an algorithm one may ask for. ``version`` is that of the newest list known."""
 
     __tablename__ = "catalogue_algorithm"
 
@@ -209,7 +209,7 @@ class BoardView(Base):
 
 
 class LiveCounter(Base):
-    """The one row that numbers the live channel: ``n`` is the last number given, ``purged_to`` the last forgotten.
+    """The one row that numbers the live channel: ``n`` was given last, all up to ``purged_to`` is forgotten.
 
     A transaction takes its numbers under this row's lock and holds it to its commit, so numbers become
     visible in their order and a reader that has seen n has seen all before it.
@@ -224,7 +224,7 @@ class LiveCounter(Base):
 
 
 class LiveMessage(Base):
-    """A message of the live channel: ``views_changed`` for everybody, ``alert`` for those with a live delivery."""
+    """A message of the live channel: ``views_changed`` for all, ``alert`` for those with a live delivery."""
 
     __tablename__ = "live_message"
     __table_args__ = (

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, RowMapping, func, select, text
+from sqlalchemy import Connection, Row, RowMapping, Select, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -19,8 +19,9 @@ _LOCK_PERSON = text("SELECT pg_advisory_xact_lock(hashtextextended('notify perso
 _RECORD_CHANGES = text(
     """
     WITH change AS (
-        INSERT INTO view_change (algorithm, algorithm_version, ticker, timeframe, close_time, from_view, to_view,
-                                 close, why, ledger_partition, ledger_sequence, released_at, evaluated_at, queued_at)
+        INSERT INTO view_change (algorithm, algorithm_version, ticker, timeframe, close_time, from_view,
+                                 to_view, close, why, ledger_partition, ledger_sequence, released_at,
+                                 evaluated_at, queued_at)
         SELECT algorithm, algorithm_version, ticker, :timeframe, :close_time, "from", "to",
                close, why, (ledger->>'partition')::int, (ledger->>'sequence')::bigint,
                :released_at, :evaluated_at, clock_timestamp()
@@ -34,11 +35,12 @@ _RECORD_CHANGES = text(
         INSERT INTO board_view AS b (algorithm, ticker, timeframe, view, since, close)
         SELECT algorithm, ticker, timeframe, to_view, close_time, close FROM change ORDER BY algorithm, ticker
         ON CONFLICT (algorithm, ticker) DO UPDATE
-           SET timeframe = excluded.timeframe, view = excluded.view, since = excluded.since, close = excluded.close
+           SET timeframe = excluded.timeframe, view = excluded.view, since = excluded.since,
+               close = excluded.close
          WHERE b.since < excluded.since
     )
-    SELECT change.id, change.algorithm, coalesce(listed.name, change.algorithm) AS algorithm_name, change.ticker,
-           change.from_view, change.to_view, change.close
+    SELECT change.id, change.algorithm, coalesce(listed.name, change.algorithm) AS algorithm_name,
+           change.ticker, change.from_view, change.to_view, change.close
       FROM change LEFT JOIN catalogue_algorithm listed ON listed.key = change.algorithm
      ORDER BY change.algorithm, change.ticker
     """
@@ -51,7 +53,8 @@ _INBOX = text(
            told.deliveries
       FROM (SELECT view_change_id,
                    jsonb_agg(jsonb_build_object('channel', channel, 'state', state,
-                                                'accepted_at', receipt->>'accepted_at') ORDER BY channel) AS deliveries
+                                                'accepted_at', receipt->>'accepted_at')
+                             ORDER BY channel) AS deliveries
               FROM delivery
              WHERE user_id = :user_id AND view_change_id < :before
              GROUP BY view_change_id ORDER BY view_change_id DESC LIMIT :limit) told
@@ -124,7 +127,7 @@ def put_tickers(session: Session, event: TickersListedV1) -> None:
 
 
 def put_algorithms(session: Session, event: AlgorithmsListedV1, version: int) -> None:
-    """Offer exactly these algorithms, unless a newer list is known; names of former ones stay for the inbox."""
+    """Offer exactly these algorithms, unless a newer list is known; former ones keep their names."""
     session.execute(text("LOCK TABLE catalogue_algorithm IN SHARE ROW EXCLUSIVE MODE"))
     if (session.execute(select(func.max(CatalogueAlgorithm.version))).scalar() or -1) >= version:
         return
@@ -146,6 +149,12 @@ def algorithms(session: Session) -> Sequence[CatalogueAlgorithm]:
 def tickers(session: Session) -> Sequence[str]:
     """The tickers one may ask for, in alphabetical order."""
     return session.scalars(select(CatalogueTicker.ticker).order_by(CatalogueTicker.ticker)).all()
+
+
+def algorithm_name(connection: Connection, key: str) -> str:
+    """The name of an algorithm, listed or not; its key when it never was."""
+    query = select(CatalogueAlgorithm.name).where(CatalogueAlgorithm.key == key)
+    return connection.execute(query).scalar() or key
 
 
 def is_listed_algorithm(session: Session, key: str) -> bool:
@@ -171,20 +180,25 @@ def count_alerts(session: Session, user_id: str) -> int:
     return session.execute(select(func.count()).where(Alert.user_id == user_id)).scalar_one()
 
 
+def _alerts() -> Select[uuid.UUID, str, str, str | None, list[str], datetime]:
+    name = func.coalesce(CatalogueAlgorithm.name, Alert.algorithm).label("algorithm_name")
+    return select(Alert.id, Alert.algorithm, name, Alert.ticker, Alert.channels, Alert.created_at).outerjoin(
+        CatalogueAlgorithm, CatalogueAlgorithm.key == Alert.algorithm
+    )
+
+
+def alert(session: Session, alert_id: uuid.UUID) -> Row[Any]:
+    """An alert with its algorithm's name."""
+    return session.execute(_alerts().where(Alert.id == alert_id)).one()
+
+
 def alerts(
     connection: Connection | Session, user_id: str, *, after: tuple[datetime, uuid.UUID] | None, limit: int
 ) -> Sequence[Row[Any]]:
     """The person's alerts with their algorithms' names, oldest first, after a (created_at, id)."""
-    name = func.coalesce(CatalogueAlgorithm.name, Alert.algorithm).label("algorithm_name")
-    query = (
-        select(Alert.id, Alert.algorithm, name, Alert.ticker, Alert.channels, Alert.created_at)
-        .outerjoin(CatalogueAlgorithm, CatalogueAlgorithm.key == Alert.algorithm)
-        .where(Alert.user_id == user_id)
-        .order_by(Alert.created_at, Alert.id)
-        .limit(limit)
-    )
+    query = _alerts().where(Alert.user_id == user_id).order_by(Alert.created_at, Alert.id).limit(limit)
     if after is not None:
-        query = query.where(func.row(Alert.created_at, Alert.id) > func.row(*after))
+        query = query.where(tuple_(Alert.created_at, Alert.id) > tuple_(*after))
     return connection.execute(query).all()
 
 
@@ -213,7 +227,7 @@ def stop_mail(session: Session, user_id: str, algorithm: str | None, ticker: str
 
 
 def record_changes(session: Session, event: ViewsChangedV1) -> Sequence[RowMapping]:
-    """Keep the changes of an event that are new to us and bring the board up to them; a newer close wins there.
+    """Keep the changes of an event that are new to us and bring the board up to them, if it is older.
 
     Returns the new ones: id, algorithm, algorithm_name, ticker, from_view, to_view, close.
     """
@@ -231,6 +245,6 @@ def record_changes(session: Session, event: ViewsChangedV1) -> Sequence[RowMappi
 def inbox(
     connection: Connection | Session, user_id: str, *, before: int | None, limit: int
 ) -> Sequence[Row[Any]]:
-    """What the person was told, newest first, before a view change's id; one row per change, channels together."""
+    """What the person was told before a view change's id, newest first; one row for each change."""
     parameters = {"user_id": user_id, "before": before if before is not None else 2**63 - 1, "limit": limit}
     return connection.execute(_INBOX, parameters).all()

@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 
 import psycopg
 from prometheus_client import Counter, Histogram
@@ -81,7 +82,7 @@ class MailSender:
                     claimed = self._turn(done)
                 except SQLAlchemyError as error:
                     # What was sent stays in hand until it is written down: forgetting it would send it twice.
-                    log.error("the sender's turn failed", away=is_away(error), exc_info=error)
+                    log.exception("the sender's turn failed", away=is_away(error))
                     stop.wait(_jittered(pause))
                     pause = min(2 * pause, LONGEST_PAUSE)
                     continue
@@ -125,6 +126,7 @@ class MailSender:
         return outcome
 
     def _attempt(self, claimed: Claimed, stop: threading.Event) -> tuple[Outcome, str]:
+        """Try to send a mail; returns what became of it, for the database and in a word."""
         if claimed.email is None:
             return Ended("cancelled", "the account is deleted"), "cancelled"
         try:
@@ -136,6 +138,9 @@ class MailSender:
             return _again(claimed, f"composing: {type(error).__name__}")
         if stop.wait(claimed.wait):
             return Again(timedelta(), "the sender stops", counted=False), "released"
+        return self._hand_over(message, claimed)
+
+    def _hand_over(self, message: EmailMessage, claimed: Claimed) -> tuple[Outcome, str]:
         try:
             with MAIL_SECONDS.labels(self._transport.name).time():
                 provider_id = self._transport.send(message, claimed.id)
@@ -157,7 +162,7 @@ class MailSender:
 
     def _give_back(self, expired: list[uuid.UUID]) -> None:
         if expired:
-            # Neither SMTP nor a folder keeps a record that could tell whether these left, nor do we have SES's yet.
+            # Neither SMTP nor a folder can tell whether these left, and of SES's record we do not hear yet.
             LEASES_EXPIRED.labels(self._transport.name).inc(len(expired))
             log.warning(
                 "mails with an expired lease are sent again", deliveries=[str(id_) for id_ in expired]

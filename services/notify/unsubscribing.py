@@ -26,8 +26,9 @@ class UnsubscribeTokens:
 
     def make(self, subscription: Subscription) -> str:
         """The token of a subscription, the same each time."""
-        token = self._serializer.dumps([subscription.user_id, subscription.algorithm, subscription.ticker])
-        return token if isinstance(token, str) else token.decode()
+        return str(
+            self._serializer.dumps([subscription.user_id, subscription.algorithm, subscription.ticker])
+        )
 
     def read(self, token: str) -> Subscription | None:
         """The subscription in a token; None when we did not make it."""

@@ -1,11 +1,29 @@
-"""The worker of notify: events in, deliveries and live messages made, the outbox relayed."""
+"""The worker of notify: events in, deliveries and live messages made, own events out."""
 
+from datetime import timedelta
+
+from services.notify import live_log
 from services.notify.config import Settings
-from shared.bus import Bus
+from services.notify.constants import EVENTS_QUEUE, SERVICE
+from services.notify.handlers import HANDLERS
+from shared.bus import Bus, Subscription
 from shared.db.engine import Database
-from shared.process import Loop
+from shared.process import Loop, Periodic
+
+PURGE_SECONDS = 600
 
 
 def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
-    """The loops of the worker process: consumer, outbox relay, purge of the live log."""
-    raise NotImplementedError
+    """The loops of the worker process."""
+    keep = timedelta(seconds=settings.live_retention)
+    return [
+        bus.consumer(Subscription(EVENTS_QUEUE, HANDLERS, database)),
+        bus.relay(database, service=SERVICE),
+        Periodic("notify-purge-live-log", PURGE_SECONDS, lambda: purge_live_log(database, keep)),
+    ]
+
+
+def purge_live_log(database: Database, keep: timedelta) -> None:
+    """Forget live messages that are older than ``keep``."""
+    with database.transaction() as session:
+        live_log.purge(session, keep)

@@ -106,7 +106,7 @@ class SmtpTransport:
         self._connection: smtplib.SMTP | None = None
         self._used = 0.0
 
-    def send(self, message: EmailMessage, delivery_id: uuid.UUID) -> str:
+    def send(self, message: EmailMessage, delivery_id: uuid.UUID) -> str:  # noqa: ARG002 - it is in the Message-ID
         """Send the mail; SMTP has no id of its own, so its Message-ID is returned."""
         try:
             connection = self._connected()
@@ -138,7 +138,7 @@ class SmtpTransport:
 
     def _connected(self) -> smtplib.SMTP:
         if self._connection is not None and time.monotonic() - self._used > IDLE_SECONDS:
-            # Asked before the mail: a server that hung up meanwhile must not look like one that hung up over it.
+            # Asked before the mail: a server that hung up meanwhile must not look as if it did so over the mail.
             try:
                 self._connection.noop()
             except (OSError, smtplib.SMTPException):
@@ -163,13 +163,16 @@ class SmtpTransport:
                 connection.ehlo()
                 secure = True
             if self._user is not None:
-                if not secure and self._starttls != "never":
-                    raise Unavailable(f"{self._host} offers no TLS, and the password is not told without")
-                connection.login(self._user, self._password or "")
+                self._log_in(connection, secure=secure)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _log_in(self, connection: smtplib.SMTP, *, secure: bool) -> None:
+        if not secure and self._starttls != "never":
+            raise Unavailable(f"{self._host} offers no TLS, and the password is not told without")
+        connection.login(self._user or "", self._password or "")
 
     def _reset(self) -> None:
         # After a refusal the conversation goes on with the next mail, if the server is still there.
@@ -217,7 +220,7 @@ def transport_of(url: str, *, timeout: float) -> MailTransport:
     """The transport that a MAIL_URL names; opens no connection. ``timeout`` is in seconds for each step.
 
     ``ses://REGION[?endpoint=URL&configuration_set=NAME]``, ``smtp://[user:password@]host[:port][?starttls=…]``
-    with starttls ``offered``, ``required`` or ``never``, ``smtps://…``, ``file:DIR``. Raises ValueError for any other.
+    with starttls ``offered``, ``required`` or ``never``, ``smtps://…``, ``file:DIR``. Raises ValueError for others.
     """
     parts = urlsplit(url)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}

@@ -1,0 +1,423 @@
+"""The WebSocket server of the live channel: every message to everybody it concerns, none twice, none missing.
+
+The table is the truth. The server remembers the last number it has sent out; whenever it is woken, and every
+second anyway, it reads what came after and hands it on. A browser first catches up from the table by itself
+and is joined to the others under the lock that the hand-out holds, so nothing falls between the two.
+"""
+
+import asyncio
+import http
+import logging
+import threading
+import time
+import uuid
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+from prometheus_client import Counter, Gauge
+from sqlalchemy.exc import SQLAlchemyError
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+from websockets.http11 import Request, Response
+
+from services.notify import deliveries, live_log
+from services.notify.constants import ALL_TICKERS
+from services.notify.live_log import Message, Snapshot
+from shared.db.engine import Database
+from shared.logs import logger
+from shared.process import Beat
+from shared.web.identity import HEADER, InvalidIdentity, Verifier
+
+PATH = "/ws/notifications"
+HEARTBEAT_SECONDS = 20.0
+POLL_SECONDS = 1.0
+PING_SECONDS = 20
+CLOSE_SECONDS = 3
+MAX_INCOMING_BYTES = 1024
+BATCH = 500
+FARTHEST_BEHIND = 10_000
+"""How many numbers a browser may have missed and still get one by one; beyond, the board is shorter."""
+MAX_UNREAD_BYTES = 256 * 1024
+"""What may wait for one slow browser; beyond, it is closed and resumes when it can."""
+CATCH_UP_SECONDS = 30
+_HIGHEST = 2**63 - 1
+_READERS = 4
+
+CLIENTS = Gauge("notify_live_clients", "Browsers that are joined to the live channel.")
+MESSAGES = Counter("notify_live_messages", "Messages handed out, each counted once.", ["type"])
+DROPPED = Counter("notify_live_clients_dropped", "Browsers closed by us before they wanted.", ["reason"])
+log = logger(__name__)
+
+T = TypeVar("T")
+
+
+class Client:
+    """A browser's connection. ``n`` is the number up to which it had everything when it was joined."""
+
+    __slots__ = ("n", "socket", "user_id")
+
+    def __init__(self, socket: ServerConnection, user_id: str) -> None:
+        self.socket = socket
+        self.user_id = user_id
+        self.n = 0
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether too much waits for this browser already."""
+        transport: asyncio.Transport = self.socket.transport
+        return transport.get_write_buffer_size() > MAX_UNREAD_BYTES
+
+
+class LiveServer:
+    """The loop that serves ``/ws/notifications``. ``origin`` is the only one whose pages may connect.
+
+    Refuses by HTTP a foreign or missing Origin (403), another path (404), a number that is none (400) and too
+    many connections of a person or an address (429); closes with 1008 who has no valid identity, with 1013
+    who reads too slowly, with 1003 who talks, with 1001 when it stops.
+    """
+
+    name = "live-server"
+
+    def __init__(
+        self,
+        database: Database,
+        verifier: Verifier,
+        *,
+        origin: str,
+        host: str,
+        port: int,
+        max_per_user: int,
+        max_per_address: int,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self._database = database
+        self._verifier = verifier
+        self._origin = origin
+        self._host, self._wanted_port = host, port
+        self._most_of_user, self._most_of_address = max_per_user, max_per_address
+        self._heartbeat, self._poll = heartbeat_seconds, poll_seconds
+        self._listening = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._port = 0
+
+    def port(self, timeout: float) -> int:
+        """The port that is listened on, once it is. Raises TimeoutError."""
+        if not self._listening.wait(timeout):
+            raise TimeoutError("the live server does not listen")
+        return self._port
+
+    def wake(self) -> None:
+        """There is something new in the log; may be called from any thread, at any time."""
+        loop = self._loop
+        if loop is not None:
+            try:
+                loop.call_soon_threadsafe(self._news.set)
+            except RuntimeError:
+                return  # the server has just stopped; the next one reads the table anyway
+
+    def run(self, stop: threading.Event, beat: Beat) -> None:
+        """Serve until ``stop`` is set."""
+        asyncio.run(self._serve(stop, beat))
+
+    async def _serve(self, stop: threading.Event, beat: Beat) -> None:
+        self._news = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._snapshot_lock = asyncio.Lock()
+        self._snapshot: Snapshot | None = None
+        self._clients: set[Client] = set()
+        self._clients_of: dict[str, set[Client]] = {}
+        self._connections: Tally[str] = Tally()
+        self._pushed: set[uuid.UUID] = set()
+        self._farewells: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="live-database") as self._readers:
+            self._last = await self._ask(live_log.last_number)
+            server = serve(
+                self._connected,
+                self._host,
+                self._wanted_port,
+                process_request=self._admit,
+                # A frame is made once for all; compressed it would be made for each, with a window for each.
+                compression=None,
+                max_size=MAX_INCOMING_BYTES,
+                max_queue=1,
+                ping_interval=PING_SECONDS,
+                ping_timeout=PING_SECONDS,
+                close_timeout=CLOSE_SECONDS,
+                server_header=None,
+                logger=_quiet_logger(),
+                backlog=1024,
+            )
+            try:
+                async with server as listening:
+                    self._port = listening.sockets[0].getsockname()[1]
+                    self._listening.set()
+                    await self._hand_out(stop, beat)
+            finally:
+                self._loop = None
+                self._listening.clear()
+                CLIENTS.set(0)
+
+    async def _hand_out(self, stop: threading.Event, beat: Beat) -> None:
+        heartbeat_at = time.monotonic() + self._heartbeat
+        while not stop.is_set():
+            beat()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), self._poll)
+            self._news.clear()
+            try:
+                while await self._hand_out_batch():
+                    beat()
+                await self._record_pushed()
+            except SQLAlchemyError as error:
+                log.warning("the live log can't be read now", error=type(error).__name__)
+            if time.monotonic() >= heartbeat_at:
+                heartbeat_at = time.monotonic() + self._heartbeat
+                self._send(self._clients, live_log.frame(self._last, "heartbeat", datetime.now(UTC), {}))
+
+    async def _hand_out_batch(self) -> bool:
+        """Hand out what came after the last number; returns whether there may be more."""
+        async with self._lock:
+            users = list(self._clients_of)
+            read = partial(live_log.after, number=self._last, users=users, limit=BATCH)
+            messages = await self._ask(read)
+            if messages is None:
+                await self._begin_anew()
+                return False
+            for message in messages:
+                self._hand_out_message(message)
+                self._last = message.n
+            return len(messages) == BATCH
+
+    def _hand_out_message(self, message: Message) -> None:
+        MESSAGES.labels(message.type).inc()
+        if message.type != "alert":
+            waiting = [client for client in self._clients if client.n < message.n]
+            self._send(waiting, live_log.frame(message.n, message.type, message.time, message.data))
+            return
+        frames: dict[tuple[str, ...], str] = {}
+        for telling in message.told:
+            frame = frames.get(telling.asked)
+            if frame is None:
+                frame = frames[telling.asked] = _alert_frame(message, telling.asked)
+            clients = self._clients_of.get(telling.user_id, ())
+            if self._send([client for client in clients if client.n < message.n], frame):
+                self._pushed.add(telling.delivery_id)
+
+    def _send(self, clients: Iterable[Client], frame: str) -> int:
+        """Write a frame to all these browsers but the slow ones, which are closed; returns to how many."""
+        ready: list[ServerConnection] = []
+        for client in list(clients):
+            if client.is_slow:
+                self._leave(client)
+                self._dismiss(client.socket)
+            else:
+                ready.append(client.socket)
+        broadcast(ready, frame)
+        return len(ready)
+
+    def _dismiss(self, socket: ServerConnection) -> None:
+        DROPPED.labels("slow").inc()
+        farewell = asyncio.create_task(socket.close(CloseCode.TRY_AGAIN_LATER, "too slow"))
+        self._farewells.add(farewell)
+        farewell.add_done_callback(self._farewells.discard)
+
+    async def _begin_anew(self) -> None:
+        """The log does not reach back to where we are (a restored database): everybody needs a snapshot."""
+        log.error("the live log does not reach back; all browsers begin anew", last=self._last)
+        self._last = await self._ask(live_log.last_number)
+        self._snapshot = None
+        for client in list(self._clients):
+            self._leave(client)
+            self._dismiss(client.socket)
+
+    async def _record_pushed(self) -> None:
+        if self._pushed:
+            ids = list(self._pushed)
+            await self._in_thread(partial(self._write_pushed, ids, datetime.now(UTC)))
+            self._pushed.difference_update(ids)
+
+    def _write_pushed(self, ids: list[uuid.UUID], moment: datetime) -> None:
+        with self._database.transaction() as session:
+            deliveries.pushed(session, ids, moment)
+
+    def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
+        """Refuse what must not even become a WebSocket."""
+        if urlsplit(request.path).path != PATH:
+            return socket.respond(http.HTTPStatus.NOT_FOUND, "There is nothing here.\n")
+        if request.headers.get_all("Origin") != [self._origin]:
+            DROPPED.labels("origin").inc()
+            return socket.respond(http.HTTPStatus.FORBIDDEN, "Pages of other sites may not connect.\n")
+        try:
+            _since(request)
+        except ValueError:
+            return socket.respond(http.HTTPStatus.BAD_REQUEST, "since is a number of the channel.\n")
+        user_id = self._user_of(request)
+        if self._is_crowded(user_id, _address_of(socket, request)):
+            DROPPED.labels("crowded").inc()
+            return socket.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "Too many connections.\n")
+        return None
+
+    def _is_crowded(self, user_id: str | None, address: str) -> bool:
+        return (
+            self._connections[f"address {address}"] >= self._most_of_address
+            or self._connections[f"user {user_id}"] >= self._most_of_user
+        )
+
+    def _user_of(self, request: Request) -> str | None:
+        tokens = request.headers.get_all(HEADER)
+        if len(tokens) != 1:
+            return None
+        try:
+            return self._verifier.verify(tokens[0]).user_id
+        except InvalidIdentity as error:
+            log.warning("live identity refused", reason=str(error))
+            return None
+
+    async def _connected(self, socket: ServerConnection) -> None:
+        request = socket.request
+        assert request is not None
+        user_id, address = self._user_of(request), _address_of(socket, request)
+        if user_id is None:
+            # Accepted first: a browser's script sees the close code of a socket, not the status of a refusal.
+            DROPPED.labels("identity").inc()
+            await socket.close(CloseCode.POLICY_VIOLATION, "log in again")
+            return
+        if self._is_crowded(user_id, address):
+            DROPPED.labels("crowded").inc()
+            await socket.close(CloseCode.TRY_AGAIN_LATER, "too many connections")
+            return
+        keys = (f"user {user_id}", f"address {address}")
+        client = Client(socket, user_id)
+        self._connections.update(keys)
+        try:
+            async with asyncio.timeout(CATCH_UP_SECONDS):
+                await self._catch_up(client, _since(request))
+            await self._listen(socket)
+        except ConnectionClosed:
+            pass  # browsers come and go
+        except TimeoutError:
+            DROPPED.labels("slow").inc()
+            await socket.close(CloseCode.TRY_AGAIN_LATER, "too slow")
+        except SQLAlchemyError as error:
+            log.warning("a browser could not catch up", error=type(error).__name__)
+            await socket.close(CloseCode.TRY_AGAIN_LATER, "try again")
+        finally:
+            self._leave(client)
+            self._connections.subtract(keys)
+            for key in keys:
+                if not self._connections[key]:
+                    del self._connections[key]
+
+    async def _catch_up(self, client: Client, since: int | None) -> None:
+        """Send what the browser has missed, or the whole board, and join it where the hand-out stands."""
+        if since is not None and self._last - since > FARTHEST_BEHIND:
+            since = None
+        n = since if since is not None else await self._send_snapshot(client)
+        # A number beyond ours may be one that the channel never gave: the table has to know it first.
+        certain = n <= self._last or since is None
+        while not (certain and await self._join(client, n)):
+            read = partial(live_log.after, number=n, users=[client.user_id], limit=BATCH)
+            messages = await self._ask(read)
+            certain = True
+            if messages is None:
+                n = await self._send_snapshot(client)
+                continue
+            for message in messages:
+                n = message.n
+                await self._send_missed(client, message)
+
+    async def _send_missed(self, client: Client, message: Message) -> None:
+        if message.type != "alert":
+            await client.socket.send(live_log.frame(message.n, message.type, message.time, message.data))
+        for telling in message.told:
+            await client.socket.send(_alert_frame(message, telling.asked))
+            self._pushed.add(telling.delivery_id)
+
+    async def _send_snapshot(self, client: Client) -> int:
+        async with self._snapshot_lock:  # a thousand browsers that come at once need one
+            taken = self._snapshot
+            if taken is None or taken.n < self._last:
+                taken = self._snapshot = await self._ask(live_log.snapshot)
+        await client.socket.send(live_log.snapshot_frame(taken, datetime.now(UTC)))
+        return taken.n
+
+    async def _join(self, client: Client, n: int) -> bool:
+        """Make the browser one of those that the hand-out serves, unless that is ahead of ``n``."""
+        async with self._lock:
+            if n < self._last:
+                return False
+            client.n = n
+            self._clients.add(client)
+            self._clients_of.setdefault(client.user_id, set()).add(client)
+            CLIENTS.set(len(self._clients))
+            # At once, not after the first silence: the page wants to know that it is live.
+            broadcast([client.socket], live_log.frame(n, "heartbeat", datetime.now(UTC), {}))
+            return True
+
+    def _leave(self, client: Client) -> None:
+        self._clients.discard(client)
+        own = self._clients_of.get(client.user_id)
+        if own is not None:
+            own.discard(client)
+            if not own:
+                del self._clients_of[client.user_id]
+        CLIENTS.set(len(self._clients))
+
+    async def _listen(self, socket: ServerConnection) -> None:
+        """Wait for the end. The channel speaks, it does not listen."""
+        await socket.recv()
+        await socket.close(CloseCode.UNSUPPORTED_DATA, "this channel takes no messages")
+
+    async def _ask(self, question: Callable[[Any], T]) -> T:
+        def answer() -> T:
+            with self._database.read() as connection:
+                return question(connection)
+
+        return await self._in_thread(answer)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
+
+def _since(request: Request) -> int | None:
+    values = parse_qs(urlsplit(request.path).query, keep_blank_values=True).get("since")
+    if values is None:
+        return None
+    if (
+        len(values) != 1
+        or not (values[0].isascii() and values[0].isdigit())
+        or int(values[0][:20]) > _HIGHEST
+    ):
+        raise ValueError("no number of the channel")
+    return int(values[0][:20])
+
+
+def _address_of(socket: ServerConnection, request: Request) -> str:
+    """The browser's address as the gateway says it in X-Real-IP, which it overwrites; else the peer's."""
+    named = request.headers.get_all("X-Real-IP")
+    if len(named) == 1:
+        return named[0]
+    peer = socket.remote_address
+    return str(peer[0]) if peer else ""
+
+
+def _alert_frame(message: Message, asked: tuple[str, ...]) -> str:
+    name, ticker = message.data["algorithm_name"], message.data["ticker"]
+    alerts = [f"{name} on all tickers" if of == ALL_TICKERS else f"{name} on {ticker}" for of in asked]
+    return live_log.frame(message.n, message.type, message.time, message.data | {"alerts": alerts})
+
+
+def _quiet_logger() -> logging.Logger:
+    """The library's logger for what is our server's fault; that strangers fail to shake hands is not."""
+    quiet = logging.getLogger("websockets.server.live")
+    quiet.setLevel(logging.CRITICAL)
+    return quiet
