@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from typing import Self
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -42,7 +43,7 @@ class Mailbox:
         self._controller = Controller(self, hostname=LOOPBACK, port=free_port())
         self.url = f"smtp://{LOOPBACK}:{self._controller.port}?starttls=never"
 
-    def __enter__(self) -> "Mailbox":
+    def __enter__(self) -> Self:
         self._controller.start()
         return self
 

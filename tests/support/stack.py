@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from joserfc.jwk import KeySet, OKPKey
 
@@ -71,7 +72,7 @@ class Stack:
             **self.settings,
         }
 
-    def __enter__(self) -> "Stack":
+    def __enter__(self) -> Self:
         try:
             for service in SERVICES:
                 self.postgres.create_database(self.database(service))
@@ -127,7 +128,7 @@ class Stack:
             )
 
     def kill(self, name: str) -> None:
-        """kill -9 a process and all of its workers."""
+        """Kill -9 a process and all of its workers."""
         process = self._running[name]
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -136,7 +137,7 @@ class Stack:
         return self.folder / f"{name.replace(' ', '-')}.log"
 
     def wait_ready(self, name: str, *, seconds: float = 60) -> None:
-        """Wait until a process answers that it is ready. Raises AssertionError with its log when it doesn't."""
+        """Wait until a process says it is ready. Raises AssertionError with its log when it doesn't."""
         deadline = time.monotonic() + seconds
         pause = threading.Event()
         while not self._is_ready(name):
@@ -155,12 +156,15 @@ class Stack:
 
     def _gateway_settings(self) -> dict[str, str]:
         upstreams = {
-            f"{service.upper()}_UPSTREAM": f"{LOOPBACK}:{self._ports[f'{service} web']}" for service in SERVICES
+            f"{service.upper()}_UPSTREAM": f"{LOOPBACK}:{self._ports[f'{service} web']}"
+            for service in SERVICES
         }
         return {
             "PORT": str(self.port),
             "ALLOWED_HOSTS": LOOPBACK,
             "PUBLIC_URL": self.url,
+            # the tests stand where a load balancer would, so that each person has an address of their own
+            "TRUSTED_PROXIES": LOOPBACK,
             "LIVE_UPSTREAM": f"{LOOPBACK}:{self._live_port}",
             "STATIC_ROOT": str(ROOT / "build" / "static"),
             "SITE_ROOT": str(ROOT / "build" / "site"),
