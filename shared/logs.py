@@ -54,12 +54,7 @@ def configure(
     process may write a file, so processes of one role need names of their own. An unwritable folder
     costs the file, never the process. ``console=False`` leaves standard error to what people are told.
     """
-    structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
+    use_standard_logging()
     formatter = structlog.stdlib.ProcessorFormatter(
         processors=[
             structlog.stdlib.add_log_level,
@@ -81,7 +76,9 @@ def configure(
         if getattr(handler, "boritrader", False):
             root.removeHandler(handler)
             handler.close()
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if console or log_dir is None else []
+    handlers: list[logging.Handler] = (
+        [logging.StreamHandler(sys.stderr)] if console or log_dir is None else []
+    )
     refused: OSError | None = None
     if log_dir is not None:
         try:
@@ -98,6 +95,16 @@ def configure(
         logging.getLogger(chatty).setLevel(logging.WARNING)
     if refused is not None:
         logging.getLogger(__name__).critical("the log folder can't be written: %s", refused.strerror)
+
+
+def use_standard_logging() -> None:
+    """Let structured logs go the way of the standard library's; ``configure`` does it, a test may need to."""
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:

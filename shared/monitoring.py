@@ -1,6 +1,7 @@
 """Sentry and Prometheus: what a process tells its operators."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import prometheus_client
@@ -54,8 +55,10 @@ def trace_headers() -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
-def continue_trace(headers: Mapping[str, Any], name: str) -> Any:
+def continue_trace(headers: Mapping[str, Any], name: str) -> AbstractContextManager[Any]:
     """A context manager in which work belongs to the trace of the headers; it does nothing without Sentry."""
+    if not sentry_sdk.get_client().is_active():
+        return nullcontext()
     trace = {key: str(headers[key]) for key in TRACE_HEADERS if key in headers}
     transaction = sentry_sdk.continue_trace(trace, op="queue.process", name=name)
     return sentry_sdk.start_transaction(transaction)

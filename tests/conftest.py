@@ -15,9 +15,12 @@ from sqlalchemy import create_engine
 
 from embedded.postgres import PostgresServer
 from embedded.valkey import ValkeyServer
+from shared import logs
 from shared.db import messaging, migrate
 from shared.db.engine import Database
 from tests.support.rabbitmq import RabbitServer
+
+logs.use_standard_logging()
 
 _numbers = itertools.count(1)
 

@@ -24,7 +24,7 @@ from shared.bus.dispatcher import (
     hand_over,
     handle_in_place,
 )
-from shared.bus.subscription import Broadcast, Subscription
+from shared.bus.subscription import Broadcast, Listening, Subscription
 from shared.bus.upkeep import Upkeep, Wakeup
 from shared.db import outbox
 from shared.db.engine import Database, is_away
@@ -84,7 +84,7 @@ class LocalBus:
             mailbox.consumers += 1
             return _LocalConsumer(mailbox, self.in_place_delays, mailbox.consumers)
 
-    def broadcast(self, broadcast: Broadcast) -> Loop:
+    def broadcast(self, broadcast: Broadcast) -> Listening:
         """A loop that hands events to a handler, at most once."""
         loop = _BroadcastLoop(broadcast)
         with self._lock:
@@ -196,6 +196,8 @@ class _BroadcastLoop:
         self.name = f"broadcast-{broadcast.name}"
         self.routing_keys = frozenset(event.routing_key() for event in broadcast.handlers)
         self.queue: queue.SimpleQueue[outbox.Row] = queue.SimpleQueue()
+        self.listening = threading.Event()
+        self.listening.set()  # it is posted to from its making on
         self._broadcast = broadcast
 
     def run(self, stop: threading.Event, beat: Beat) -> None:

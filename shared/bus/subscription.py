@@ -1,5 +1,6 @@
 """Who wants which events, and the interface that both buses have."""
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -44,6 +45,15 @@ class Broadcast:
     handlers: Mapping[type[Event], Callable[[Envelope[Any]], None]]
 
 
+class Listening(Loop, Protocol):
+    """A broadcast's loop. What is published while ``listening`` is set does not pass by this process."""
+
+    @property
+    def listening(self) -> threading.Event:
+        """Set while events reach this process."""
+        ...
+
+
 class Bus(Protocol):
     """Carries events from outboxes to handlers: at least once, and by the inbox with one effect."""
 
@@ -55,6 +65,6 @@ class Bus(Protocol):
         """A loop that handles the messages of a subscription."""
         ...
 
-    def broadcast(self, broadcast: Broadcast) -> Loop:
+    def broadcast(self, broadcast: Broadcast) -> Listening:
         """A loop that hands events to this process; the handlers are called in the loop's thread."""
         ...

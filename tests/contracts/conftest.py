@@ -38,7 +38,7 @@ class Buses:
 
     def __init__(self, url: str | None) -> None:
         self.url = url
-        self.supervisor = Supervisor()
+        self._supervisors: list[Supervisor] = []
         self.bus = self._make()
 
     def _make(self) -> Bus:
@@ -53,26 +53,22 @@ class Buses:
         return self.bus if self.url is None else self._make()
 
     def run(self, *loops: Loop) -> None:
-        """Run loops until the test ends."""
-        self.supervisor.start(loops)
+        """Run loops until the test ends, as one process."""
+        supervisor = Supervisor()
+        self._supervisors.append(supervisor)
+        supervisor.start(loops)
 
-    def await_broadcasts(self, number: int) -> None:
-        """Wait until so many broadcasts are bound; on the local bus they are from the start."""
-        if self.url is None:
-            return
-        eventually(lambda: self._bound() >= number)
-
-    def _bound(self) -> int:
-        return sum(loop.connected for loop in RabbitBus.broadcasts_of(self))
+    def stop(self) -> None:
+        """Stop all loops; each must stop soon."""
+        for supervisor in self._supervisors:
+            assert supervisor.stop(20) == []
 
     def dead(self, database: Database, queue: str, *, take: bool) -> list[DeadLetter]:
         """Event, reason and attempts of a queue's dead letters."""
         if self.url is None:
             with database.read() as connection:
                 rows = connection.execute(
-                    text(
-                        "SELECT type, reason, attempts FROM dead_letter WHERE consumer = :queue ORDER BY dead_at"
-                    ),
+                    text("SELECT type, reason, attempts FROM dead_letter WHERE consumer = :queue"),
                     {"queue": queue},
                 )
                 return [(row.type, row.reason, row.attempts) for row in rows]
@@ -131,12 +127,10 @@ class Effects:
 @pytest.fixture(params=["local", "rabbitmq"])
 def buses(request: pytest.FixtureRequest) -> Iterator[Buses]:
     """The local bus, then RabbitMQ in a virtual host of the test's own."""
-    if request.param == "local":
-        made = Buses(None)
-    else:
-        made = Buses(request.getfixturevalue("rabbitmq").new_vhost())
+    local = request.param == "local"
+    made = Buses(None if local else request.getfixturevalue("rabbitmq").new_vhost())
     yield made
-    assert made.supervisor.stop(20) == []
+    made.stop()
 
 
 @pytest.fixture

@@ -201,11 +201,8 @@ def test_an_ordered_consumer_never_lets_a_message_be_overtaken(
     subscription = Subscription(
         "signals-runner-0.events.v1", {UserDeletedV1: stumble}, effects.database, ordered=True
     )
-    buses.run(
-        buses.bus.consumer(subscription),
-        buses.another().consumer(subscription),
-        buses.bus.relay(auth, service="auth"),
-    )
+    buses.run(buses.another().consumer(subscription))
+    buses.run(buses.bus.consumer(subscription), buses.bus.relay(auth, service="auth"))
     tell(auth, *(deleted(str(n)) for n in range(60)))
     eventually(lambda: len(effects.notes()) == 59)
     assert effects.notes() == [str(n) for n in range(60) if n != 30]
@@ -226,11 +223,11 @@ def test_a_broadcast_reaches_every_process(buses: Buses, auth: Database) -> None
 
         return hear
 
-    buses.run(
-        buses.bus.broadcast(Broadcast("live-one", {UserDeletedV1: listen("one")})),
-        buses.another().broadcast(Broadcast("live-two", {UserDeletedV1: listen("two")})),
-    )
-    buses.await_broadcasts(2)
+    one = buses.bus.broadcast(Broadcast("live-one", {UserDeletedV1: listen("one")}))
+    two = buses.another().broadcast(Broadcast("live-two", {UserDeletedV1: listen("two")}))
+    buses.run(one, two)
+    assert one.listening.wait(10)
+    assert two.listening.wait(10)
     buses.run(buses.bus.relay(auth, service="auth"))
     tell(auth, *(deleted(str(n)) for n in range(20)))
     expected = [str(n) for n in range(20) if n != 7]
