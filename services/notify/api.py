@@ -2,9 +2,9 @@
 
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, jsonify
 
 from services.notify import repository, service
 from services.notify.schemas import AlertIn, AlertOut, AlertsPage, InboxPage
@@ -29,7 +29,7 @@ def alerts(query_data: PageQuery) -> Page:
 @login_required
 @api.input(AlertIn)
 @api.output(AlertOut, status_code=201)
-def ask_for_alert(json_data: AlertIn) -> tuple[Response, int]:
+def ask_for_alert(json_data: AlertIn) -> tuple[dict[str, Any], int]:
     """Ask to be told.
 
     201 for a new alert; 200 when there was one on this algorithm and ticker, which gets the channels.
@@ -38,7 +38,7 @@ def ask_for_alert(json_data: AlertIn) -> tuple[Response, int]:
         alert, new = service.ask_for_alert(
             session, current_identity().user_id, json_data.algorithm, json_data.ticker, json_data.channels
         )
-    return jsonify(alert._asdict()), 201 if new else 200
+    return alert._asdict(), 201 if new else 200
 
 
 @api.delete("/alerts/<uuid:alert_id>")

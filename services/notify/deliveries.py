@@ -65,7 +65,7 @@ _FAN_OUT = text(
 _WELCOME = text(
     """
     INSERT INTO delivery (dedupe_key, user_id, channel, kind, lane)
-    VALUES (concat_ws('|', CAST(:kind AS text), :user_id), :user_id, :channel, :kind, :lane)
+    VALUES (concat_ws('|', CAST(:kind AS text), CAST(:user_id AS text)), :user_id, :channel, :kind, :lane)
     ON CONFLICT (dedupe_key) DO NOTHING RETURNING id
     """
 )

@@ -1,6 +1,7 @@
 """The live process of notify: the WebSocket server, and what wakes it."""
 
 from services.notify.channels.live import LiveServer
+from services.notify.channels.live_admission import Admission
 from services.notify.config import Settings
 from shared.bus import Broadcast, Bus
 from shared.contracts.envelope import Envelope
@@ -15,15 +16,13 @@ BROADCAST = "notify-live"
 
 def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
     """The loops of the live process."""
-    server = LiveServer(
-        database,
+    admission = Admission(
         Verifier(settings.identity_public_keys),
         origin=origin.parse(settings.public_url).text,
-        host=settings.live_host,
-        port=settings.live_port,
         max_per_user=settings.live_max_per_user,
         max_per_address=settings.live_max_per_address,
     )
+    server = LiveServer(database, admission, host=settings.live_host, port=settings.live_port)
 
     def added(_envelope: Envelope[LiveMessageAddedV1]) -> None:
         server.wake()

@@ -77,8 +77,8 @@ def append(
 ) -> int:
     """Add the message for everybody, then one for each change that people have live alerts on.
 
-    ``alerts`` are (view change id, data). Returns the last number. Call it last in the transaction: from here to the commit no other
-    one can number its messages.
+    ``alerts`` are (view change id, data). Returns the last number. Call it last in the transaction: from
+    here to the commit no other one can number its messages.
     """
     last: int = session.execute(_TAKE, {"count": 1 + len(alerts)}).scalar_one()
     first = last - len(alerts)

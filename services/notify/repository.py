@@ -14,6 +14,9 @@ from services.notify.models import Alert, CatalogueAlgorithm, CatalogueTicker, C
 from shared.contracts.billing import EntitlementChangedV1
 from shared.contracts.signals import AlgorithmsListedV1, TickersListedV1, ViewsChangedV1
 
+AlertRow = Row[uuid.UUID, str, str, str | None, list[str], datetime]
+"""id, algorithm, algorithm_name, ticker, channels, created_at."""
+
 _LOCK_PERSON = text("SELECT pg_advisory_xact_lock(hashtextextended('notify person ' || :user_id, 0))")
 
 _RECORD_CHANGES = text(
@@ -187,14 +190,14 @@ def _alerts() -> Select[uuid.UUID, str, str, str | None, list[str], datetime]:
     )
 
 
-def alert(session: Session, alert_id: uuid.UUID) -> Row[Any]:
+def alert(session: Session, alert_id: uuid.UUID) -> AlertRow:
     """An alert with its algorithm's name."""
     return session.execute(_alerts().where(Alert.id == alert_id)).one()
 
 
 def alerts(
     connection: Connection | Session, user_id: str, *, after: tuple[datetime, uuid.UUID] | None, limit: int
-) -> Sequence[Row[Any]]:
+) -> Sequence[AlertRow]:
     """The person's alerts with their algorithms' names, oldest first, after a (created_at, id)."""
     query = _alerts().where(Alert.user_id == user_id).order_by(Alert.created_at, Alert.id).limit(limit)
     if after is not None:

@@ -37,7 +37,7 @@ def offer(session: Session, user_id: str) -> Offer:
 
 def ask_for_alert(
     session: Session, user_id: str, algorithm: str, ticker: str | None, channels: Iterable[str]
-) -> tuple[Row[Any], bool]:
+) -> tuple[repository.AlertRow, bool]:
     """Keep a person's wish; returns the alert and whether it is new.
 
     Asked again for the same algorithm and ticker, the alert gets the new channels. Raises AppError: 400 for

@@ -138,7 +138,7 @@ class SmtpTransport:
 
     def _connected(self) -> smtplib.SMTP:
         if self._connection is not None and time.monotonic() - self._used > IDLE_SECONDS:
-            # Asked before the mail: a server that hung up meanwhile must not look as if it did so over the mail.
+            # Asked before the mail: that a server hung up meanwhile must not look like a mail's fate.
             try:
                 self._connection.noop()
             except (OSError, smtplib.SMTPException):
@@ -220,7 +220,7 @@ def transport_of(url: str, *, timeout: float) -> MailTransport:
     """The transport that a MAIL_URL names; opens no connection. ``timeout`` is in seconds for each step.
 
     ``ses://REGION[?endpoint=URL&configuration_set=NAME]``, ``smtp://[user:password@]host[:port][?starttls=…]``
-    with starttls ``offered``, ``required`` or ``never``, ``smtps://…``, ``file:DIR``. Raises ValueError for others.
+    with starttls ``offered``, ``required`` or ``never``, ``smtps://…``, ``file:DIR``. Raises ValueError.
     """
     parts = urlsplit(url)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}

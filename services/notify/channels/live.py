@@ -6,36 +6,31 @@ and is joined to the others under the lock that the hand-out holds, so nothing f
 """
 
 import asyncio
-import http
 import logging
 import threading
 import time
 import uuid
-from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 from prometheus_client import Counter, Gauge
 from sqlalchemy.exc import SQLAlchemyError
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
-from websockets.http11 import Request, Response
 
 from services.notify import deliveries, live_log
+from services.notify.channels.live_admission import DROPPED, Admission
 from services.notify.constants import ALL_TICKERS
 from services.notify.live_log import Message, Snapshot
 from shared.db.engine import Database
 from shared.logs import logger
 from shared.process import Beat
-from shared.web.identity import HEADER, InvalidIdentity, Verifier
 
-PATH = "/ws/notifications"
 HEARTBEAT_SECONDS = 20.0
 POLL_SECONDS = 1.0
 PING_SECONDS = 20
@@ -47,12 +42,10 @@ FARTHEST_BEHIND = 10_000
 MAX_UNREAD_BYTES = 256 * 1024
 """What may wait for one slow browser; beyond, it is closed and resumes when it can."""
 CATCH_UP_SECONDS = 30
-_HIGHEST = 2**63 - 1
 _READERS = 4
 
 CLIENTS = Gauge("notify_live_clients", "Browsers that are joined to the live channel.")
 MESSAGES = Counter("notify_live_messages", "Messages handed out, each counted once.", ["type"])
-DROPPED = Counter("notify_live_clients_dropped", "Browsers closed by us before they wanted.", ["reason"])
 log = logger(__name__)
 
 T = TypeVar("T")
@@ -76,7 +69,7 @@ class Client:
 
 
 class LiveServer:
-    """The loop that serves ``/ws/notifications``. ``origin`` is the only one whose pages may connect.
+    """The loop that serves the live channel.
 
     Refuses by HTTP a foreign or missing Origin (403), another path (404), a number that is none (400) and too
     many connections of a person or an address (429); closes with 1008 who has no valid identity, with 1013
@@ -88,21 +81,16 @@ class LiveServer:
     def __init__(
         self,
         database: Database,
-        verifier: Verifier,
+        admission: Admission,
         *,
-        origin: str,
         host: str,
         port: int,
-        max_per_user: int,
-        max_per_address: int,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._database = database
-        self._verifier = verifier
-        self._origin = origin
+        self._admission = admission
         self._host, self._wanted_port = host, port
-        self._most_of_user, self._most_of_address = max_per_user, max_per_address
         self._heartbeat, self._poll = heartbeat_seconds, poll_seconds
         self._listening = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -134,7 +122,6 @@ class LiveServer:
         self._snapshot: Snapshot | None = None
         self._clients: set[Client] = set()
         self._clients_of: dict[str, set[Client]] = {}
-        self._connections: Tally[str] = Tally()
         self._pushed: set[uuid.UUID] = set()
         self._farewells: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -144,7 +131,7 @@ class LiveServer:
                 self._connected,
                 self._host,
                 self._wanted_port,
-                process_request=self._admit,
+                process_request=self._admission.admit,
                 # A frame is made once for all; compressed it would be made for each, with a window for each.
                 compression=None,
                 max_size=MAX_INCOMING_BYTES,
@@ -217,16 +204,16 @@ class LiveServer:
         ready: list[ServerConnection] = []
         for client in list(clients):
             if client.is_slow:
-                self._leave(client)
-                self._dismiss(client.socket)
+                self._send_off(client, "slow")
             else:
                 ready.append(client.socket)
         broadcast(ready, frame)
         return len(ready)
 
-    def _dismiss(self, socket: ServerConnection) -> None:
-        DROPPED.labels("slow").inc()
-        farewell = asyncio.create_task(socket.close(CloseCode.TRY_AGAIN_LATER, "too slow"))
+    def _send_off(self, client: Client, reason: str) -> None:
+        """Have a browser connect anew; that it takes its time to close keeps nobody waiting."""
+        self._leave(client)
+        farewell = asyncio.create_task(_dismiss(client.socket, CloseCode.TRY_AGAIN_LATER, reason))
         self._farewells.add(farewell)
         farewell.add_done_callback(self._farewells.discard)
 
@@ -236,8 +223,7 @@ class LiveServer:
         self._last = await self._ask(live_log.last_number)
         self._snapshot = None
         for client in list(self._clients):
-            self._leave(client)
-            self._dismiss(client.socket)
+            self._send_off(client, "restored")
 
     async def _record_pushed(self) -> None:
         if self._pushed:
@@ -249,73 +235,34 @@ class LiveServer:
         with self._database.transaction() as session:
             deliveries.pushed(session, ids, moment)
 
-    def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
-        """Refuse what must not even become a WebSocket."""
-        if urlsplit(request.path).path != PATH:
-            return socket.respond(http.HTTPStatus.NOT_FOUND, "There is nothing here.\n")
-        if request.headers.get_all("Origin") != [self._origin]:
-            DROPPED.labels("origin").inc()
-            return socket.respond(http.HTTPStatus.FORBIDDEN, "Pages of other sites may not connect.\n")
-        try:
-            _since(request)
-        except ValueError:
-            return socket.respond(http.HTTPStatus.BAD_REQUEST, "since is a number of the channel.\n")
-        user_id = self._user_of(request)
-        if self._is_crowded(user_id, _address_of(socket, request)):
-            DROPPED.labels("crowded").inc()
-            return socket.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "Too many connections.\n")
-        return None
-
-    def _is_crowded(self, user_id: str | None, address: str) -> bool:
-        return (
-            self._connections[f"address {address}"] >= self._most_of_address
-            or self._connections[f"user {user_id}"] >= self._most_of_user
-        )
-
-    def _user_of(self, request: Request) -> str | None:
-        tokens = request.headers.get_all(HEADER)
-        if len(tokens) != 1:
-            return None
-        try:
-            return self._verifier.verify(tokens[0]).user_id
-        except InvalidIdentity as error:
-            log.warning("live identity refused", reason=str(error))
-            return None
-
     async def _connected(self, socket: ServerConnection) -> None:
-        request = socket.request
-        assert request is not None
-        user_id, address = self._user_of(request), _address_of(socket, request)
-        if user_id is None:
+        visitor = self._admission.visitor(socket)
+        if visitor.user_id is None:
             # Accepted first: a browser's script sees the close code of a socket, not the status of a refusal.
-            DROPPED.labels("identity").inc()
-            await socket.close(CloseCode.POLICY_VIOLATION, "log in again")
-            return
-        if self._is_crowded(user_id, address):
-            DROPPED.labels("crowded").inc()
-            await socket.close(CloseCode.TRY_AGAIN_LATER, "too many connections")
-            return
-        keys = (f"user {user_id}", f"address {address}")
-        client = Client(socket, user_id)
-        self._connections.update(keys)
+            await _dismiss(socket, CloseCode.POLICY_VIOLATION, "identity")
+        elif self._admission.is_crowded(visitor):
+            await _dismiss(socket, CloseCode.TRY_AGAIN_LATER, "crowded")
+        else:
+            with self._admission.counted(visitor):
+                await self._attend(Client(socket, visitor.user_id), visitor.since)
+
+    async def _attend(self, client: Client, since: int | None) -> None:
+        """Bring a browser up to date, keep it so, and see it off."""
         try:
             async with asyncio.timeout(CATCH_UP_SECONDS):
-                await self._catch_up(client, _since(request))
-            await self._listen(socket)
+                await self._catch_up(client, since)
+            await client.socket.recv()
+            # The channel speaks, it does not listen.
+            await _dismiss(client.socket, CloseCode.UNSUPPORTED_DATA, "talking")
         except ConnectionClosed:
             pass  # browsers come and go
         except TimeoutError:
-            DROPPED.labels("slow").inc()
-            await socket.close(CloseCode.TRY_AGAIN_LATER, "too slow")
+            await _dismiss(client.socket, CloseCode.TRY_AGAIN_LATER, "slow")
         except SQLAlchemyError as error:
             log.warning("a browser could not catch up", error=type(error).__name__)
-            await socket.close(CloseCode.TRY_AGAIN_LATER, "try again")
+            await _dismiss(client.socket, CloseCode.TRY_AGAIN_LATER, "database")
         finally:
             self._leave(client)
-            self._connections.subtract(keys)
-            for key in keys:
-                if not self._connections[key]:
-                    del self._connections[key]
 
     async def _catch_up(self, client: Client, since: int | None) -> None:
         """Send what the browser has missed, or the whole board, and join it where the hand-out stands."""
@@ -372,11 +319,6 @@ class LiveServer:
                 del self._clients_of[client.user_id]
         CLIENTS.set(len(self._clients))
 
-    async def _listen(self, socket: ServerConnection) -> None:
-        """Wait for the end. The channel speaks, it does not listen."""
-        await socket.recv()
-        await socket.close(CloseCode.UNSUPPORTED_DATA, "this channel takes no messages")
-
     async def _ask(self, question: Callable[[Any], T]) -> T:
         def answer() -> T:
             with self._database.read() as connection:
@@ -388,26 +330,9 @@ class LiveServer:
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
 
-def _since(request: Request) -> int | None:
-    values = parse_qs(urlsplit(request.path).query, keep_blank_values=True).get("since")
-    if values is None:
-        return None
-    if (
-        len(values) != 1
-        or not (values[0].isascii() and values[0].isdigit())
-        or int(values[0][:20]) > _HIGHEST
-    ):
-        raise ValueError("no number of the channel")
-    return int(values[0][:20])
-
-
-def _address_of(socket: ServerConnection, request: Request) -> str:
-    """The browser's address as the gateway says it in X-Real-IP, which it overwrites; else the peer's."""
-    named = request.headers.get_all("X-Real-IP")
-    if len(named) == 1:
-        return named[0]
-    peer = socket.remote_address
-    return str(peer[0]) if peer else ""
+async def _dismiss(socket: ServerConnection, code: CloseCode, reason: str) -> None:
+    DROPPED.labels(reason).inc()
+    await socket.close(code, reason)
 
 
 def _alert_frame(message: Message, asked: tuple[str, ...]) -> str:
