@@ -35,7 +35,7 @@ def partition_of(ticker: str) -> int:
 
 def iso(moment: datetime) -> str:
     """A moment as the ledger writes it, `YYYY-MM-DDTHH:MM:SSZ`; close times have whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 @dataclass(frozen=True, slots=True)

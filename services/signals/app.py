@@ -1,0 +1,26 @@
+"""The web application of signals."""
+
+from pathlib import Path
+
+from apiflask import APIFlask
+
+from services.signals.api import LINEUP, api
+from services.signals.config import Settings
+from services.signals.lineup import Lineup
+from services.signals.pages import pages
+from shared.db.engine import Database
+from shared.settings import load
+from shared.web import app as web
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def create_app(settings: Settings | None = None, database: Database | None = None) -> APIFlask:
+    """The application; without settings they come from the environment. Opens no connection."""
+    settings = settings or load(Settings)
+    database = database or Database(settings.database_url, application_name="signals-web")
+    app = web.create_app("signals", settings, database, templates=TEMPLATES)
+    app.extensions[LINEUP] = Lineup.of(settings)
+    app.register_blueprint(api)
+    app.register_blueprint(pages)
+    return app

@@ -1,0 +1,133 @@
+"""Wire shapes of the API of signals: what may be asked, and what is answered."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from services.signals.algorithms import ALGORITHMS
+from shared.contracts.signals import Ticker, Timeframe, View
+from shared.web.paging import PageQuery
+
+
+def _known(key: str) -> str:
+    if key not in ALGORITHMS:
+        raise ValueError(f"there is no such algorithm; there are {', '.join(sorted(ALGORITHMS))}")
+    return key
+
+
+AlgorithmKey = Annotated[str, AfterValidator(_known)]
+
+
+class TickersQuery(PageQuery):
+    """What `GET tickers` takes."""
+
+
+class CandlesQuery(PageQuery):
+    """What `GET candles` takes. Without a timeframe it is the one in which the ticker was first seen."""
+
+    ticker: Ticker
+    timeframe: Timeframe | None = None
+
+
+class ViewsQuery(PageQuery):
+    """What `GET views` takes."""
+
+    ticker: Ticker | None = None
+    algorithm: AlgorithmKey | None = None
+
+
+class SignalsQuery(PageQuery):
+    """What `GET signals` takes."""
+
+    ticker: Ticker | None = None
+    algorithm: AlgorithmKey | None = None
+
+
+class AlgorithmOut(BaseModel):
+    """An algorithm of the deployment; `timeframe` null means that it runs on whatever the feed delivers."""
+
+    key: str
+    name: str
+    version: str
+    timeframe: Timeframe | None
+
+
+class TickerOut(BaseModel):
+    """A ticker; `time` and `close` are of its newest closed candle, `first_time` is of its first."""
+
+    ticker: Ticker
+    timeframe: Timeframe
+    first_time: datetime
+    time: datetime
+    close: float
+
+
+class CandleOut(BaseModel):
+    """A closed candle; `time` is its open. A late one filled a gap and was never evaluated."""
+
+    time: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    late: bool
+
+
+class ViewOut(BaseModel):
+    """The view of a pair, the close since which it holds, and the price of that close."""
+
+    algorithm: str
+    ticker: Ticker
+    timeframe: Timeframe
+    view: View
+    since: datetime
+    close: float
+
+
+class SignalOut(BaseModel):
+    """A candle on which an algorithm's signal was not HOLD, and the view after it; `time` is its open."""
+
+    time: datetime
+    ticker: Ticker
+    algorithm: str
+    timeframe: Timeframe
+    signal: Literal["BUY", "SELL"]
+    view: View
+    close: float
+
+
+class AlgorithmsPage(BaseModel):
+    """All algorithms."""
+
+    items: list[AlgorithmOut]
+    next: None
+
+
+class TickersPage(BaseModel):
+    """Some tickers."""
+
+    items: list[TickerOut]
+    next: str | None = Field(description="cursor of the next page")
+
+
+class CandlesPage(BaseModel):
+    """Some candles, newest first."""
+
+    items: list[CandleOut]
+    next: str | None = Field(description="cursor of the next page")
+
+
+class ViewsPage(BaseModel):
+    """Some views."""
+
+    items: list[ViewOut]
+    next: str | None = Field(description="cursor of the next page")
+
+
+class SignalsPage(BaseModel):
+    """Some signals, newest first."""
+
+    items: list[SignalOut]
+    next: str | None = Field(description="cursor of the next page")

@@ -1,0 +1,137 @@
+// The candle chart: the library on our colours, which follow the theme.
+import {
+  CandlestickSeries,
+  ColorType,
+  CrosshairMode,
+  HistogramSeries,
+  createChart,
+  createSeriesMarkers,
+} from "lightweight-charts";
+
+const VISIBLE = 120;
+
+/** Opens a chart in an element; `show` draws candles and markers, the first time at the newest candles. */
+export function openChart(element) {
+  const document = element.ownerDocument;
+  const chart = createChart(element, { autoSize: true, ...looks(element) });
+  const series = chart.addSeries(CandlestickSeries, candleLooks(element));
+  const volume = chart.addSeries(HistogramSeries, {
+    priceScaleId: "volume",
+    priceFormat: { type: "volume" },
+    lastValueVisible: false,
+    priceLineVisible: false,
+  });
+  chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
+  const markers = createSeriesMarkers(series, []);
+  let shown = { candles: [], changes: [] };
+  let placed = false;
+
+  function draw() {
+    const colour = palette(element);
+    series.setData(shown.candles);
+    volume.setData(
+      shown.candles.map(({ time, open, close, volume: value }) => ({
+        time,
+        value,
+        color: close >= open ? colour.buySoft : colour.sellSoft,
+      })),
+    );
+    const times = new Set(shown.candles.map(({ time }) => time));
+    markers.setMarkers(
+      shown.changes
+        .filter(({ time }) => times.has(time))
+        .map(({ time, view }) => ({
+          time,
+          position: view === "BUY" ? "belowBar" : "aboveBar",
+          shape: view === "BUY" ? "arrowUp" : "arrowDown",
+          color: view === "BUY" ? colour.buy : colour.sell,
+          text: view,
+        })),
+    );
+  }
+
+  function repaint() {
+    chart.applyOptions(looks(element));
+    series.applyOptions(candleLooks(element));
+    draw();
+  }
+
+  new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  document.defaultView.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+
+  return {
+    show(candles, changes) {
+      shown = { candles, changes };
+      if (candles.length > 0) {
+        const step = precisionOf(candles);
+        series.applyOptions({ priceFormat: { type: "price", precision: step, minMove: 10 ** -step } });
+      }
+      draw();
+      if (!placed && candles.length > 0) {
+        chart.timeScale().setVisibleLogicalRange({ from: candles.length - VISIBLE, to: candles.length + 4 });
+        placed = true;
+      }
+    },
+  };
+}
+
+/** Decimals of the axis: as many as the closes have, at least two and at most eight. */
+export function precisionOf(candles) {
+  let most = 2;
+  for (const { close } of candles.slice(-50)) {
+    const [mantissa, exponent = "0"] = String(close).split("e");
+    most = Math.max(most, (mantissa.split(".")[1] ?? "").length - Number(exponent));
+  }
+  return Math.min(8, most);
+}
+
+function palette(element) {
+  const probe = element.ownerDocument.createElement("span");
+  element.append(probe);
+  const resolve = (name) => {
+    probe.style.color = `var(--${name})`;
+    return element.ownerDocument.defaultView.getComputedStyle(probe).color;
+  };
+  const colours = {
+    text: resolve("muted"),
+    line: resolve("line"),
+    surface: resolve("surface"),
+    buy: resolve("buy"),
+    buySoft: resolve("buy-soft"),
+    sell: resolve("sell"),
+    sellSoft: resolve("sell-soft"),
+  };
+  probe.remove();
+  return colours;
+}
+
+function looks(element) {
+  const colour = palette(element);
+  const font = element.ownerDocument.defaultView.getComputedStyle(element).fontFamily;
+  return {
+    layout: {
+      background: { type: ColorType.Solid, color: colour.surface },
+      textColor: colour.text,
+      fontFamily: font,
+      attributionLogo: false,
+    },
+    grid: { vertLines: { visible: false }, horzLines: { color: colour.line } },
+    crosshair: { mode: CrosshairMode.Magnet },
+    rightPriceScale: { borderColor: colour.line, scaleMargins: { top: 0.08, bottom: 0.2 } },
+    timeScale: { borderColor: colour.line, timeVisible: true, secondsVisible: false },
+    handleScale: { mouseWheel: false, pinch: true, axisPressedMouseMove: true },
+    handleScroll: { mouseWheel: false, vertTouchDrag: false },
+  };
+}
+
+function candleLooks(element) {
+  const colour = palette(element);
+  return {
+    upColor: colour.buy,
+    wickUpColor: colour.buy,
+    borderUpColor: colour.buy,
+    downColor: colour.sell,
+    wickDownColor: colour.sell,
+    borderDownColor: colour.sell,
+  };
+}
