@@ -162,7 +162,11 @@ def batch_of(candles):
 
 
 numbers = st.sampled_from([1.0, 2.0, 3.0, 0.0, -1.0, math.nan, math.inf])
-one_close = st.lists(st.tuples(numbers, numbers, numbers, numbers, numbers), min_size=3, max_size=3)
+rows = st.one_of(
+    st.sampled_from([GOOD.values, GOOD._replace(volume=0.0).values]),
+    st.tuples(numbers, numbers, numbers, numbers, numbers),
+)
+one_close = st.lists(rows, min_size=3, max_size=3)
 
 
 @given(
@@ -170,8 +174,8 @@ one_close = st.lists(st.tuples(numbers, numbers, numbers, numbers, numbers), min
 )
 def test_judging_in_batches_and_row_by_row_agree(closes, backfill):
     in_batches, by_row = validator(backfill=backfill), validator(backfill=backfill)
-    for hour, rows in closes:
-        candles = [Candle(f"T{n}", START + hour * HOUR, *values) for n, values in enumerate(rows)]
+    for hour, row_values in closes:
+        candles = [Candle(f"T{n}", START + hour * HOUR, *values) for n, values in enumerate(row_values)]
         accepted, others = in_batches.check_batch(batch_of(candles))
         verdicts = {candle.ticker: by_row.check(candle) for candle in candles}
         kept = [ticker for ticker, verdict in verdicts.items() if verdict.outcome is Outcome.ACCEPTED]

@@ -209,6 +209,12 @@ def test_candles_come_in_one_time_order_by_close_then_timeframe_then_ticker(fold
     ]
 
 
+def test_tickers_of_every_batch_are_in_the_order_of_their_names(folder):
+    names = [f"T{number:02}" for number in range(40)]
+    recording = read_directory(folder(**{name: HEADER + hours(*range(12)) for name in reversed(names)}))
+    assert [batch.tickers for batch in recording.batches()] == [tuple(names)] * 12
+
+
 def test_batches_hold_what_the_files_say(folder):
     directory = folder(A=HEADER + "0,2,4,1,3,9\n3600,2,4,1,3,9\n", B=HEADER + row("3600", "7"))
     first, second = read_directory(directory, "1h").batches()

@@ -78,14 +78,14 @@ def test_indicators_are_written_beside_the_signals(folder, tmp_path):
 
 def test_broken_rows_are_named_skipped_and_counted(folder):
     lines = GOOD.splitlines()
-    lines[10] = lines[10].rsplit(",", 1)[0] + ",much"
-    lines[20] = lines[20].replace(",1", ",-1")
+    lines[10] = lines[10].rsplit(",", 1)[0] + ",-1"
+    lines[20] = lines[20].rsplit(",", 1)[0] + ",much"
     (folder / "BAD.csv").write_text("\n".join(lines))
     done = command("replay", folder)
     assert done.returncode == 3
     assert done.stderr.splitlines() == [
-        f"{folder}/BAD.csv:11: volume is not a number: 'much'",
-        f"{folder}/BAD.csv:21: a value is negative",
+        f"{folder}/BAD.csv:11: a value is negative",
+        f"{folder}/BAD.csv:21: volume is not a number: 'much'",
         "2 rows skipped",
     ]
     assert {row.split(",")[1] for row in done.stdout.splitlines()[1:]} == {"BAD", "GOOD"}
