@@ -1,6 +1,8 @@
 """What auth refuses, with the words people read."""
 
-from shared.web.errors import AppError
+from collections.abc import Mapping
+
+from shared.web.errors import AppError, FieldError
 
 
 class Busy(AppError):
@@ -22,19 +24,19 @@ class UnknownField(AppError):
         super().__init__(400, "unknown_field", "The form carried a field that it doesn't have.")
 
 
-class FieldRefused(AppError):
-    """A field of a form isn't acceptable; the page shows the message beside ``field``."""
+class FieldsRefused(AppError):
+    """Fields of a form aren't acceptable: the message of each, which the page shows beside it."""
 
-    def __init__(self, field: str, code: str, message: str) -> None:
-        super().__init__(422, code, message)
-        self.field = field
+    def __init__(self, code: str, faults: Mapping[str, str]) -> None:
+        errors = [FieldError(field=field, message=message) for field, message in faults.items()]
+        super().__init__(422, code, "Something in this form is not acceptable.", errors=errors)
 
 
-class NameTaken(FieldRefused):
+class NameTaken(FieldsRefused):
     """Somebody has the user name already. This may be told: names are public, addresses aren't."""
 
     def __init__(self) -> None:
-        super().__init__("user_name", "user_name_taken", "This user name is taken.")
+        super().__init__("user_name_taken", {"user_name": "This user name is taken."})
 
 
 class WrongCredentials(AppError):
@@ -44,8 +46,8 @@ class WrongCredentials(AppError):
         super().__init__(422, "wrong_credentials", "The name or the password is wrong.")
 
 
-class WrongPassword(FieldRefused):
+class WrongPassword(FieldsRefused):
     """The password that was asked again isn't the account's."""
 
     def __init__(self) -> None:
-        super().__init__("password", "wrong_password", "The password is wrong.")
+        super().__init__("wrong_password", {"password": "The password is wrong."})

@@ -9,8 +9,8 @@ from services.auth import service
 from services.auth.collaborators import collaborators
 from services.auth.constants import LOGIN_LIMIT, REGISTRATION_LIMIT
 from services.auth.cookies import give_session, session_token, take_session
-from services.auth.errors import FieldRefused, WrongCredentials
-from services.auth.schemas import DeletionForm, LoginForm, RegistrationForm
+from services.auth.errors import FieldsRefused, WrongCredentials
+from services.auth.schemas import ClosedForm, DeletionForm, LoginForm, RegistrationForm
 from services.auth.service import Device
 from shared import logs
 from shared.web.client import client_address
@@ -52,8 +52,8 @@ def register() -> Response:
             )
             with transaction() as session:
                 service.register(session, prepared)
-        except FieldRefused as refusal:
-            form[refusal.field].errors = [refusal.message]
+        except FieldsRefused as refusal:
+            _show(refusal, form)
         else:
             return _see_other(_login_page("registered", form.next.data))
     return _page("auth/register.html", 422, form=form)
@@ -122,8 +122,8 @@ def delete_account() -> Response:
             verified = service.verify_again(collaborators().passwords, person, form.password.data)
             with transaction() as session:
                 service.close_account(session, verified)
-        except FieldRefused as refusal:
-            form[refusal.field].errors = [refusal.message]
+        except FieldsRefused as refusal:
+            _show(refusal, form)
         else:
             response = _see_other(_login_page("deleted"))
             take_session(response)
@@ -141,6 +141,11 @@ def _settings_page(status: int, form: DeletionForm) -> Response:
 
 def _page(template: str, status: int, **values: Any) -> Response:
     return make_response(render_template(template, **values), status)
+
+
+def _show(refusal: FieldsRefused, form: ClosedForm) -> None:
+    for fault in refusal.errors:
+        form[fault["field"]].errors = [fault["message"]]
 
 
 def _see_other(place: str) -> Response:

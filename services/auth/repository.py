@@ -46,6 +46,11 @@ def add_user(session: DbSession, user: User) -> bool:
     return session.execute(statement).first() is not None
 
 
+def rewrite_user(session: DbSession, email_key: str) -> None:
+    """Write the row of the person with the address as it is."""
+    session.execute(update(User).where(User.email_key == email_key).values(email_key=User.email_key))
+
+
 def name_is_taken(session: DbSession, user_name_key: str) -> bool:
     """Whether somebody has the user name."""
     return bool(session.scalar(select(exists().where(User.user_name_key == user_name_key))))

@@ -23,7 +23,7 @@ from services.auth.constants import (
     USER_NAME_MAX,
     USER_NAME_MIN,
 )
-from services.auth.errors import FieldRefused, NameTaken, WrongCredentials, WrongPassword
+from services.auth.errors import FieldsRefused, NameTaken, WrongCredentials, WrongPassword
 from services.auth.identifiers import Identifier
 from services.auth.models import Session, User
 from services.auth.passwords import Passwords, is_good_enough
@@ -33,6 +33,12 @@ from shared.contracts.auth import UserDeletedV1, UserRegisteredV1
 from shared.db import outbox
 
 Clock = Callable[[], datetime]
+
+_NO_USER_NAME = (
+    f"This isn't a user name: take {USER_NAME_MIN} to {USER_NAME_MAX} letters and digits,"
+    " and only dots, underscores and hyphens between them."
+)
+_WEAK_PASSWORD = f"Too easy to guess. Take {PASSWORD_LONG} characters or more."
 
 
 def utc_now() -> datetime:
@@ -68,34 +74,27 @@ class Verified:
 def prepare_registration(passwords: Passwords, user_name: str, email: str, password: str) -> Registration:
     """Check and hash what somebody wants to register with; touches no database.
 
-    Raises FieldRefused for a field that isn't acceptable, Busy when the hasher is.
+    Raises FieldsRefused naming each field that isn't acceptable, Busy when the hasher is.
     """
-    name = identifiers.user_name(user_name)
+    name, address = identifiers.user_name(user_name), identifiers.email(email)
+    faults = {}
     if name is None:
-        raise FieldRefused(
-            "user_name",
-            "user_name_invalid",
-            f"{USER_NAME_MIN} to {USER_NAME_MAX} letters and digits, with dots, underscores and hyphens"
-            " between them.",
-        )
-    address = identifiers.email(email)
+        faults["user_name"] = _NO_USER_NAME
     if address is None:
-        raise FieldRefused("email", "email_invalid", "This isn't an address that mail can be sent to.")
+        faults["email"] = "This isn't an address that mail can be sent to."
     if len(password) > PASSWORD_MAX:
-        raise FieldRefused("password", "password_too_long", f"At most {PASSWORD_MAX:,} characters.")
-    if not is_good_enough(password, [name.text, address.text]):
-        raise FieldRefused(
-            "password",
-            "password_weak",
-            f"Too easy to guess. Take {PASSWORD_LONG} characters or more; a few unrelated words do well.",
-        )
+        faults["password"] = f"At most {PASSWORD_MAX:,} characters."
+    elif not is_good_enough(password, [user_name, email]):
+        faults["password"] = _WEAK_PASSWORD
+    if name is None or address is None or faults:
+        raise FieldsRefused("registration_refused", faults)
     return Registration(name, address, passwords.hash(password))
 
 
 def register(session: DbSession, registration: Registration, *, clock: Clock = utc_now) -> None:
     """Open the account and announce it, in one transaction.
 
-    When the address is known nothing happens and nothing is told. Raises NameTaken.
+    When the address is known nothing changes and nothing is told. Raises NameTaken.
     """
     user = User(
         id=uuid.uuid4(),
@@ -113,6 +112,9 @@ def register(session: DbSession, registration: Registration, *, clock: Clock = u
         outbox.add(session, event, aggregate_id=event.user_id, aggregate_version=user.version)
     elif repository.name_is_taken(session, user.user_name_key):
         raise NameTaken
+    else:
+        # A commit that wrote nothing needn't wait for the disk, and would be told from the other by its time.
+        repository.rewrite_user(session, user.email_key)
 
 
 def find_credentials(connection: Connection, login: str) -> Credentials | None:

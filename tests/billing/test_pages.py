@@ -24,7 +24,7 @@ def test_everybody_sees_all_plans_with_what_they_allow_and_cost(app: APIFlask) -
         "Free for 14 days",
         "20.00 USD a month",
         "3 alerts by mail",
-        "Alerts without limit",
+        "Alerts without limit by mail, live in the browser and by webhook",
     ):
         assert text in answer.text
 
