@@ -1,4 +1,4 @@
-"""Everything on one machine: real PostgreSQL, Valkey and NGINX from wheels, and all services in one process."""
+"""All on one machine: real PostgreSQL, Valkey and NGINX from wheels, and all services in one process."""
 
 import sys
 

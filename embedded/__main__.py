@@ -11,14 +11,16 @@ from types import FrameType
 
 from pydantic import ValidationError
 
+from embedded import complaints
 from embedded.config import LaunchSettings
 from embedded.house import SERVICES, House, Places, WebServer
 from embedded.keys import load_or_make
 from embedded.mount import RouteConflict
-from embedded.nginx import NginxServer
+from embedded.nginx import NginxServer, end_leftover
 from embedded.postgres import PostgresServer
-from embedded.processes import FolderLock, StartError, port_is_free
+from embedded.processes import FolderLock, StartError, require_free
 from embedded.valkey import ValkeyServer
+from services.signals.errors import FeedError
 from shared import logs
 from shared.db.migrate import upgrade
 from shared.process import Supervisor
@@ -57,7 +59,7 @@ def step(what: str) -> Iterator[None]:
 def prepare(
     launch: LaunchSettings, parts: contextlib.ExitStack
 ) -> tuple[PostgresServer, ValkeyServer, NginxServer]:
-    """Start everything; what was started is stopped, in reverse, by leaving `parts`.
+    """Start everything; leaving `parts` stops it again, in reverse.
 
     Raises:
         StartError: with the one line that says what is wrong.
@@ -67,8 +69,8 @@ def prepare(
     if not (static_dir / "manifest.json").is_file() or not (site_dir / "index.html").is_file():
         raise StartError(f"the static files in {launch.build_dir} are missing: run `make setup`")
     parts.callback(FolderLock(data_dir).release)
-    if not port_is_free(launch.port):
-        raise StartError(f"port {launch.port} is taken by another program; choose one with PORT=…")
+    end_leftover(data_dir / "nginx")
+    require_free(launch.port)
     logs.configure("boritrader", data_dir / "logs", console=False)
     keys = load_or_make(data_dir / "secrets.json")
 
@@ -82,7 +84,7 @@ def prepare(
         with step(f"database of {service}"):
             postgres.create_database(service)
             upgrade(service, postgres.url(service))
-    with step("services"):
+    with step("services"), complaints.of_the_feed() as warnings:
         house = House(
             launch,
             keys,
@@ -100,6 +102,8 @@ def prepare(
         supervisor.start(house.loops)
         web = WebServer(house.mount)
         parts.callback(web.stop)
+    for warning in warnings:
+        print(f"boritrader: {warning}", file=sys.stderr)
     with step("NGINX"):
         apps = f"127.0.0.1:{web.port}"
         nginx = NginxServer.start(
@@ -163,13 +167,14 @@ def run(launch: LaunchSettings) -> int:
             postgres, valkey, nginx = prepare(launch, parts)
             welcome(launch)
             died = watch({"PostgreSQL": postgres, "Valkey": valkey, "NGINX": nginx})
-            print(f"boritrader: {died} ended unexpectedly; see {launch.data_dir / 'logs'}", file=sys.stderr)
-            return EXIT_SERVER_DIED
         except Stopped:
             say("\nStopping …")
             return 0
+        else:
+            print(f"boritrader: {died} ended unexpectedly; see {launch.data_dir}", file=sys.stderr)
+            return EXIT_SERVER_DIED
         finally:
-            # from here on everything is being stopped anyway, and a second signal must not leave servers behind
+            # from here on everything is being stopped anyway; a second signal must not leave servers behind
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
 
@@ -183,7 +188,7 @@ def main() -> int:
         signal.signal(number, _on_signal)
     try:
         return run(launch)
-    except (StartError, RouteConflict) as error:
+    except (StartError, RouteConflict, FeedError) as error:
         print(f"boritrader: {error}", file=sys.stderr)
     except ValidationError as error:
         print(f"boritrader: {error.errors(include_input=False)[0]['msg']}", file=sys.stderr)

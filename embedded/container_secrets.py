@@ -1,4 +1,4 @@
-"""Make the secrets of the container stack once: `python -m embedded.container_secrets FILE` (for Compose's `.env`)."""
+"""Make the secrets of the container stack once: `python -m embedded.container_secrets .env`."""
 
 import os
 import secrets

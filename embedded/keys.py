@@ -12,7 +12,7 @@ from services.auth.tokens import make_identity_key
 
 
 class Keys(BaseModel):
-    """`secret_key` signs the CSRF cookie of all services; the identity keys are auth's pair, as JWK and JWKS JSON."""
+    """`secret_key` signs the CSRF cookie of all services; the other two are auth's pair, as JWK and JWKS."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 

@@ -16,7 +16,7 @@ from embedded.processes import (
     StartError,
     accepts_connections,
     launch,
-    port_is_free,
+    require_free,
     stop,
     stop_leftover,
     wait_until,
@@ -66,6 +66,12 @@ def render(template: str, variables: Mapping[str, str]) -> str:
     return VARIABLE.sub(lambda found: variables[found[1]], template)
 
 
+def end_leftover(run_dir: Path) -> None:
+    """End the server of this folder that a killed launcher left behind, and with it its hold of the port."""
+    configuration = run_dir.resolve() / "nginx.conf"
+    stop_leftover(run_dir / "launched.pid", marker=str(configuration), how=signal.SIGTERM)
+
+
 class NginxServer:
     """A running gateway with its files in a folder of its own."""
 
@@ -81,9 +87,8 @@ class NginxServer:
         try:
             unprivileged.give(run_dir, like=run_dir)
             run_dir.chmod(0o700)
-            stop_leftover(run_dir / "launched.pid", marker=str(configuration), how=signal.SIGTERM)
-            if not port_is_free(self.port, address):
-                raise StartError(f"port {self.port} is taken by another program; choose one with PORT=…")
+            end_leftover(run_dir)
+            require_free(self.port, address)
             derived = derive(
                 {
                     "LISTEN_ADDRESS": LOOPBACK,
@@ -116,11 +121,12 @@ class NginxServer:
             )
             (run_dir / "launched.pid").write_text(str(self._process.pid))
             wait_until(lambda: accepts_connections(self.port), self._process, log=log)
-        except StartError as error:
+        except BaseException as error:
+            if hasattr(self, "_process"):
+                stop(self._process, signal.SIGTERM)
             self._lock.release()
-            raise StartError(f"NGINX can't start: {error}") from None
-        except BaseException:
-            self._lock.release()
+            if isinstance(error, StartError):
+                raise StartError(f"NGINX can't start: {error}") from None
             raise
 
     @classmethod

@@ -19,6 +19,7 @@ from psycopg import sql
 
 from embedded import unprivileged
 from embedded.processes import (
+    CLEAN_ENVIRONMENT,
     LOOPBACK,
     FolderLock,
     StartError,
@@ -82,7 +83,7 @@ class PostgresServer:
 
     @classmethod
     def start(cls, data_dir: Path, *, port: int | None = None, durable: bool = True) -> PostgresServer:
-        """Start a server on the folder, which is made when missing; a leftover of a killed launcher is ended first.
+        """Start a server on the folder, made when missing; a killed launcher's leftover is ended first.
 
         `durable=False` gives up safety against a power cut for speed: for tests only.
 
@@ -110,7 +111,7 @@ class PostgresServer:
         return self._process.poll() is None
 
     def stop(self, *, immediate: bool = False) -> None:
-        """Stop the server, its connections are cut; `immediate` is like a power cut, the next start recovers."""
+        """Stop the server and cut its connections; `immediate` is like a crash, the next start recovers."""
         stop(self._process, signal.SIGQUIT if immediate else signal.SIGINT)
         self._lock.release()
 
@@ -152,6 +153,7 @@ class PostgresServer:
                 f"--pgdata={unfinished}",
             ),
             cwd=self.data_dir,
+            env=CLEAN_ENVIRONMENT,
             capture_output=True,
             text=True,
             timeout=INITDB_SECONDS,

