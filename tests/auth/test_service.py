@@ -79,3 +79,19 @@ def test_an_overlong_user_agent_is_cut(browser: Browser, database: Database) -> 
     browser.user_agent = "x" * 5000
     browser.log_in()
     assert rows(database, "sessions")[0]["user_agent"] == "x" * 300
+
+
+def test_a_known_address_costs_a_write_to_the_disk_as_a_new_one_does(
+    browser: Browser, database: Database, passwords: Passwords
+) -> None:
+    def written_by() -> int:
+        with database.read() as connection:
+            return int(connection.execute(text("SELECT xmin::text::bigint FROM users")).scalar_one())
+
+    browser.register("Ada", "ada@example.org")
+    before, [user] = written_by(), rows(database, "users")
+    prepared = service.prepare_registration(passwords, "Eve", "ADA@example.org", PASSWORD)
+    with database.transaction() as session:
+        service.register(session, prepared)
+    assert written_by() > before
+    assert rows(database, "users") == [user]
