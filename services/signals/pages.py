@@ -105,7 +105,7 @@ def dashboard() -> str:
 def ticker_page(ticker: str) -> str:
     """One ticker: its views, its candles with the entries and exits of an algorithm, the why of each change."""
     with read() as connection:
-        timeframes = board.timeframes_of(connection, ticker.replace("\x00", ""))
+        timeframes = board.timeframes_of(connection, ticker) if "\x00" not in ticker else []
         if not timeframes:
             raise unknown_ticker()
         views = {key: item for (_, key), item in board.views_of(connection, [ticker]).items()}

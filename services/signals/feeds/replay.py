@@ -28,8 +28,8 @@ from shared.db import outbox
 from shared.db.engine import Database
 from shared.process import Beat
 
-SOURCE_FILE = "SOURCE"
-"""A file beside the recordings whose first line says where they come from; pages show it."""
+BANNER_FILE = "banner.txt"
+"""A file beside the recordings whose first line says what they are and where they come from; pages show it."""
 
 TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,39}")
 SHORTEST_WAIT = 0.002
@@ -175,9 +175,9 @@ def read_recording(directory: Path, feed: str) -> Recording:
 
 
 def source_of(directory: Path) -> str:
-    """Where a recording comes from, in the words of its SOURCE file, else the directory's name."""
+    """Where a recording comes from, in the words of its banner, else the directory's name."""
     try:
-        lines = (directory / SOURCE_FILE).read_text(encoding="utf-8").splitlines()
+        lines = (directory / BANNER_FILE).read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     return lines[0].strip() if lines else directory.resolve().name

@@ -7,6 +7,7 @@ import {
   createChart,
   createSeriesMarkers,
 } from "lightweight-charts";
+import { precisionOf } from "./precision.js";
 
 const VISIBLE = 120;
 
@@ -73,16 +74,6 @@ export function openChart(element) {
       }
     },
   };
-}
-
-/** Decimals of the axis: as many as the closes have, at least two and at most eight. */
-export function precisionOf(candles) {
-  let most = 2;
-  for (const { close } of candles.slice(-50)) {
-    const [mantissa, exponent = "0"] = String(close).split("e");
-    most = Math.max(most, (mantissa.split(".")[1] ?? "").length - Number(exponent));
-  }
-  return Math.min(8, most);
 }
 
 function palette(element) {

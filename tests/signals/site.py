@@ -1,0 +1,44 @@
+"""The web application of signals over a database, and the market that its tests look at."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from flask.testing import FlaskClient
+
+from services.signals.app import create_app
+from services.signals.repository import feeds
+from shared.db.engine import Database
+from tests.shared.web.person import PUBLIC_KEYS, headers
+from tests.signals import closing, market
+from tests.signals.local_market import settings
+
+SOURCE = "Recorded for <tests>."
+
+
+def fill(database: Database, tickers: int = 5, steps: int = 170) -> None:
+    """A market of some tickers after some hours, under all algorithms, fed by a replay."""
+    closes = np.round(market.random_walk(steps, tickers, seed=21), 2)
+    volumes = np.random.default_rng(22).uniform(1, 100, closes.shape)
+    closing.close_all(database, market.batches(closes, volumes=volumes))
+    with database.transaction() as session:
+        feeds.open_feed(session, "test", "replay", SOURCE)
+
+
+@contextmanager
+def visitor(database: Database, **chosen: object) -> Iterator[FlaskClient]:
+    """Somebody without a session."""
+    app = create_app(
+        settings("postgresql+psycopg://nowhere/x", identity_public_keys=PUBLIC_KEYS, **chosen), database
+    )
+    with app.test_client() as client:
+        yield client
+
+
+@contextmanager
+def person(database: Database, **chosen: object) -> Iterator[FlaskClient]:
+    """Somebody who is logged in."""
+    with visitor(database, **chosen) as client:
+        for name, value in headers().items():
+            client.environ_base[f"HTTP_{name.upper().replace('-', '_')}"] = value
+        yield client
