@@ -9,6 +9,7 @@ from shared.db.engine import Database
 from shared.settings import ServiceSettings
 from shared.web import (
     access,
+    bodies,
     csrf,
     errors,
     forms,
@@ -67,7 +68,8 @@ def create_app(
     errors.init_app(app)
     identity.init_app(app, settings)
     csrf.init_app(app)
-    limits.init_app(app, settings)
+    bodies.init_app(app)
+    limits.init_app(app, service, settings)
     unit_of_work.init_app(app, database)
     static.init_app(app, settings)
     forms.init_app(app)

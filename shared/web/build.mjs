@@ -1,4 +1,4 @@
-// Builds the static files: `node shared/web/build.mjs`. NGINX serves what it writes to build/static.
+// Builds the static files: `node shared/web/build.mjs [folder]`. NGINX serves what it writes to build/static.
 //
 //   shared/web/static/js/{site,theme-entry}.js, css/app.css, img/*   ->  shared/…
 //   services/<service>/static/<service>/*.{js,css,svg,…}              ->  <service>/…
@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
-const target = path.join(root, "build/static");
+const target = path.resolve(process.argv[2] ?? path.join(root, "build/static"));
 const work = `${target}.${process.pid}`;
 const shared = path.join(root, "shared/web/static");
 
@@ -116,10 +116,12 @@ async function copyAsset(name, file) {
 async function notices() {
   const parts = ["Boritrader's pages contain these packages, under the licences that follow.\n"];
   for (const [name, folder] of [...packages].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const { version, license } = JSON.parse(await readFile(path.join(folder, "package.json"), "utf8"));
+    const { version, license, author } = JSON.parse(await readFile(path.join(folder, "package.json"), "utf8"));
     const files = (await readdir(folder)).filter((file) => NOTICE.test(file)).sort();
-    if (files.length === 0) throw new Error(`${name} has no licence file`);
+    if (files.length === 0 && !(license && author)) throw new Error(`${name} says no licence`);
     const texts = await Promise.all(files.map((file) => readFile(path.join(folder, file), "utf8")));
+    // some packages name licence and author in package.json alone
+    if (files.length === 0) texts.push(`Licence: ${license}, by ${author.name ?? author}`);
     parts.push(`${"=".repeat(80)}\n${name} ${version} (${license})\n\n${texts.map((text) => text.trim()).join("\n\n")}\n`);
   }
   return parts.join("\n");

@@ -1,14 +1,16 @@
 """Who is asking: the identity that auth signed, verified by every service itself."""
 
 import time
-from typing import Any, Literal, cast
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, cast
 
+import flask_login
 import orjson
 from flask import Flask, Response, current_app, g, redirect, request
-from flask_login import LoginManager, UserMixin, current_user, login_required
+from flask_login import LoginManager, UserMixin, current_user
 from joserfc import jwt
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
-from joserfc.jwk import KeySet, OKPKey
+from joserfc.jwk import JWKRegistry, OKPKey
 from joserfc.jws import JWSAlgModel, JWSRegistry  # type: ignore[attr-defined]  # it is, but not in __all__
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from werkzeug.wrappers import Response as AnyResponse
@@ -34,6 +36,7 @@ _ACCEPTED = frozenset({ALGORITHM, "EdDSA"})  # the older name of the same, on an
 _MAX_TOKEN_CHARS = 4096
 log = logger(__name__)
 
+View = TypeVar("View", bound=Callable[..., Any])
 Role = Literal["user", "admin"]
 
 
@@ -89,7 +92,8 @@ class Verifier:
 
     def __init__(self, jwks: str) -> None:
         self._keys: dict[str, OKPKey] = {}
-        for key in KeySet.import_key_set(orjson.loads(jwks)).keys:
+        for fields in orjson.loads(jwks)["keys"]:
+            key = JWKRegistry.import_key(fields)
             if not isinstance(key, OKPKey) or key.curve_name != "Ed25519" or not key.kid or key.is_private:
                 raise ValueError("IDENTITY_PUBLIC_KEYS must hold nothing but public Ed25519 keys with a kid")
             self._keys[key.kid] = key
@@ -154,6 +158,11 @@ def init_app(app: Flask, settings: ServiceSettings) -> None:
             log.warning("identity_refused", reason=str(error))
             return errors.respond(_login_needed())
         return None
+
+
+def login_required(view: View) -> View:
+    """Only for people who are logged in: others are led to the login page, programs get 401."""
+    return cast("View", flask_login.login_required(view))
 
 
 def verify(token: str) -> Identity:

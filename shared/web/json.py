@@ -1,4 +1,4 @@
-"""JSON by orjson: fast, and a body nested beyond reason is a ValueError (400), not a deep recursion."""
+"""JSON by orjson: fast, with times in UTC and pydantic models as they are."""
 
 from typing import Any
 
