@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -67,7 +68,7 @@ class Composer:
         message["From"] = self._from
         try:
             message["To"] = Address(addr_spec=claimed.email or "")
-        except (ValueError, IndexError) as error:  # the header parser's ways to say no
+        except (MessageError, ValueError, IndexError) as error:  # the header parser's ways to say no
             raise CannotCompose("the address is no mail address") from error
         if self._reply_to is not None:
             message["Reply-To"] = self._reply_to

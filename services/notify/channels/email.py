@@ -5,8 +5,8 @@ import smtplib
 import ssl
 import time
 import uuid
+from contextlib import suppress
 from email.message import EmailMessage
-from email.policy import SMTP
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -66,10 +66,11 @@ class FolderTransport:
         draft = self._folder / f".{delivery_id}.{os.getpid()}.part"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(message.as_bytes(policy=SMTP))
+            draft.write_bytes(message.as_bytes())
             draft.replace(self._folder / name)
         except OSError as error:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink()
             raise Unavailable(f"the mail folder: {error.strerror}") from error
         return name
 
@@ -156,23 +157,29 @@ class SmtpTransport:
             connection = smtplib.SMTP(self._host, self._port, timeout=self._timeout)
         try:
             connection.ehlo_or_helo_if_needed()
-            secure = self._implicit_tls
-            offered = connection.has_extn("starttls")
-            if not secure and (self._starttls == "required" or (self._starttls == "offered" and offered)):
-                connection.starttls(context=self._tls)
-                connection.ehlo()
-                secure = True
+            secure = self._implicit_tls or self._start_tls(connection)
             if self._user is not None:
-                self._log_in(connection, secure=secure)
+                self._log_in(connection, self._user, secure=secure)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _log_in(self, connection: smtplib.SMTP, *, secure: bool) -> None:
+    def _start_tls(self, connection: smtplib.SMTP) -> bool:
+        """Encrypt the connection as the settings want it; returns whether it is."""
+        offered = connection.has_extn("starttls")
+        if self._starttls == "required" and not offered:
+            raise Unavailable(f"{self._host} offers no TLS")
+        if self._starttls == "never" or not offered:
+            return False
+        connection.starttls(context=self._tls)
+        connection.ehlo()
+        return True
+
+    def _log_in(self, connection: smtplib.SMTP, user: str, *, secure: bool) -> None:
         if not secure and self._starttls != "never":
             raise Unavailable(f"{self._host} offers no TLS, and the password is not told without")
-        connection.login(self._user or "", self._password or "")
+        connection.login(user, self._password or "")
 
     def _reset(self) -> None:
         # After a refusal the conversation goes on with the next mail, if the server is still there.
@@ -196,9 +203,7 @@ class SesTransport:
         """Send the mail with the delivery's id as its tag; returns SES's message id."""
         try:
             answer = self._client.send_email(
-                FromEmailAddress=str(message["From"]),
-                Destination={"ToAddresses": [address.addr_spec for address in message["To"].addresses]},
-                Content={"Raw": {"Data": message.as_bytes(policy=SMTP)}},
+                Content={"Raw": {"Data": message.as_bytes()}},
                 EmailTags=[{"Name": DELIVERY_TAG, "Value": str(delivery_id)}],
                 **self._more,
             )

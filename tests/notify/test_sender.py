@@ -1,0 +1,410 @@
+"""The sender: each mail once, critical ones first, whatever breaks."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from embedded.processes import LOOPBACK, free_port
+from services.notify import deliveries, sender
+from services.notify.channels.email import FolderTransport, transport_of
+from services.notify.composing import Composer
+from services.notify.config import Settings
+from services.notify.sender import MailSender
+from shared.db.engine import Database
+from tests.notify.events import (
+    alert,
+    change,
+    changed,
+    deleted,
+    eventually,
+    execute,
+    handle,
+    person,
+    registered,
+    rows,
+    running,
+    states,
+)
+from tests.notify.smtp import SmtpServer
+
+LEASE = timedelta(seconds=30)
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def smtp() -> Iterator[SmtpServer]:
+    server = SmtpServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_sender(database: Database, make_settings: Callable[..., Settings]) -> Callable[..., MailSender]:
+    """A sender over SMTP to the server at a URL."""
+
+    def make(
+        url: str, *, name: str = "sender", lease: timedelta = LEASE, rate: float | None = None
+    ) -> MailSender:
+        composer = Composer(make_settings())
+        transport = transport_of(url, timeout=5)
+        return MailSender(name, database, transport, composer, lease=lease, rate=rate, poll_seconds=0.05)
+
+    return make
+
+
+def people(database: Database, count: int) -> None:
+    """So many people with a welcome mail waiting."""
+    for number in range(count):
+        handle(database, registered(f"user{number}"))
+
+
+def recipients(smtp: SmtpServer) -> list[str]:
+    return [str(message["To"]) for message in smtp.messages()]
+
+
+def test_every_waiting_mail_is_sent_once_with_its_receipt(
+    database: Database, smtp: SmtpServer, make_sender: Callable[..., MailSender]
+) -> None:
+    people(database, 20)
+    with running(make_sender(smtp.url, name="one"), make_sender(smtp.url, name="two")):
+        eventually(lambda: states(database) == {"sent": 20})
+    assert sorted(recipients(smtp)) == sorted(f"user{number}@example.org" for number in range(20))
+    found = rows(database, "SELECT id, provider_id, attempts, receipt->>'accepted_at' AS at FROM delivery")
+    assert {row["provider_id"] for row in found} == {f"<{row['id']}@boritrader.example>" for row in found}
+    assert {row["attempts"] for row in found} == {1}
+    assert all(row["at"].endswith("Z") for row in found)
+
+
+def test_a_new_mail_wakes_the_sender_without_waiting_for_its_poll(
+    database: Database, smtp: SmtpServer, make_settings: Callable[..., Settings]
+) -> None:
+    transport = transport_of(smtp.url, timeout=5)
+    lazy = MailSender(
+        "lazy", database, transport, Composer(make_settings()), lease=LEASE, rate=None, poll_seconds=600
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=lazy.run, args=(stop, lambda: None))
+    thread.start()
+    eventually(
+        lambda: bool(
+            rows(database, "SELECT 1 FROM pg_stat_activity WHERE query ILIKE 'LISTEN%notify_delivery%'")
+        )
+    )
+    people(database, 1)
+    eventually(lambda: states(database) == {"sent": 1})
+    stop.set()
+    people(database, 2)  # and this wakes it to see that it shall stop
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_critical_mails_overtake_bulk(
+    database: Database, smtp: SmtpServer, make_sender: Callable[..., MailSender]
+) -> None:
+    people(database, 6)
+    execute(database, "UPDATE delivery SET lane = 0 WHERE user_id IN ('user3', 'user5')")
+    with running(make_sender(smtp.url)):
+        eventually(lambda: states(database) == {"sent": 6})
+    assert sorted(recipients(smtp)[:2]) == ["user3@example.org", "user5@example.org"]
+
+
+def test_a_refused_mail_is_failed_with_the_reason_and_stops_no_other(
+    database: Database, smtp: SmtpServer, make_sender: Callable[..., MailSender]
+) -> None:
+    people(database, 1)
+    smtp.answers["DATA"] = "550 5.1.1 no such user"
+    with running(make_sender(smtp.url)):
+        eventually(lambda: states(database) == {"failed": 1})
+        smtp.answers.clear()
+        handle(database, registered("bob"))
+        eventually(lambda: states(database) == {"failed": 1, "sent": 1})
+    (failed,) = rows(database, "SELECT reason FROM delivery WHERE state = 'failed'")
+    assert failed["reason"] == "550 5.1.1 no such user"
+
+
+def test_a_deferred_mail_is_tried_again_after_a_pause(
+    database: Database, smtp: SmtpServer, make_sender: Callable[..., MailSender]
+) -> None:
+    people(database, 1)
+    smtp.answers["RCPT"] = "451 greylisted"
+    with running(make_sender(smtp.url)):
+        eventually(
+            lambda: (
+                rows(database, "SELECT attempts FROM delivery WHERE state = 'pending' AND attempts = 1") != []
+            )
+        )
+        (waiting,) = rows(database, "SELECT reason, next_at - now() AS pause FROM delivery")
+        assert waiting["reason"] == "451 greylisted"
+        assert timedelta(seconds=5) < waiting["pause"] <= timedelta(seconds=10)
+        smtp.answers.clear()
+        execute(database, "UPDATE delivery SET next_at = now()")
+        eventually(lambda: states(database) == {"sent": 1})
+    assert rows(database, "SELECT attempts, reason FROM delivery") == [{"attempts": 2, "reason": None}]
+
+
+def test_a_mail_that_is_deferred_for_ever_is_given_up_with_the_reason(
+    database: Database, smtp: SmtpServer, make_sender: Callable[..., MailSender]
+) -> None:
+    people(database, 1)
+    smtp.answers["RCPT"] = "451 greylisted"
+    execute(database, "UPDATE delivery SET attempts = :tried", tried=len(sender.BACKOFF))
+    with running(make_sender(smtp.url)):
+        eventually(lambda: states(database) == {"failed": 1})
+    assert rows(database, "SELECT reason FROM delivery") == [
+        {"reason": "given up after 10 tries: 451 greylisted"}
+    ]
+
+
+def test_a_server_that_is_away_costs_no_mail_a_try(
+    database: Database, make_sender: Callable[..., MailSender]
+) -> None:
+    people(database, 3)
+    nowhere = free_port()
+    with running(make_sender(f"smtp://{LOOPBACK}:{nowhere}")):
+        eventually(lambda: rows(database, "SELECT 1 FROM delivery WHERE reason LIKE '%Refused%'") != [])
+    assert rows(database, "SELECT DISTINCT state, attempts FROM delivery") == [
+        {"state": "pending", "attempts": 0}
+    ]
+
+
+def test_a_deleted_person_gets_nothing_even_if_a_mail_was_left_behind(
+    database: Database, smtp: SmtpServer, make_sender: Callable[..., MailSender]
+) -> None:
+    people(database, 1)
+    handle(database, deleted("user0"))
+    execute(database, "UPDATE delivery SET state = 'pending'")
+    with running(make_sender(smtp.url)):
+        eventually(lambda: states(database) == {"cancelled": 1})
+    assert smtp.accepted == []
+
+
+def test_a_mail_that_cannot_be_composed_fails_alone(
+    database: Database, smtp: SmtpServer, make_sender: Callable[..., MailSender]
+) -> None:
+    people(database, 2)
+    execute(database, "UPDATE contact SET email = 'nowhere' WHERE user_id = 'user0'")
+    with running(make_sender(smtp.url)):
+        eventually(lambda: states(database) == {"failed": 1, "sent": 1})
+
+
+def test_an_expired_lease_is_given_back_and_counted(
+    database: Database, smtp: SmtpServer, make_sender: Callable[..., MailSender]
+) -> None:
+    people(database, 1)
+    with database.transaction() as session:
+        deliveries.claim(session, lease=timedelta(), provider="smtp", rate=None)
+    with running(make_sender(smtp.url)):
+        eventually(lambda: states(database) == {"sent": 1})
+    (found,) = rows(database, "SELECT id, (receipt->>'resent')::int AS resent, attempts FROM delivery")
+    assert (found["resent"], found["attempts"]) == (1, 2)
+
+
+def test_a_sender_whose_lease_ran_out_does_not_undo_what_another_did(database: Database) -> None:
+    people(database, 1)
+    with database.transaction() as session:
+        slow = deliveries.claim(session, lease=timedelta(), provider="smtp", rate=None)
+        assert slow is not None
+    with database.transaction() as session:
+        assert deliveries.reclaim(session) == [slow.id]
+        fast = deliveries.claim(session, lease=LEASE, provider="smtp", rate=None)
+        assert fast is not None
+    with database.transaction() as session:
+        deliveries.settle(session, slow, deliveries.Again(timedelta(), "late", counted=True))
+        deliveries.settle(session, slow, deliveries.Ended("failed", "late"))
+    assert states(database) == {"sending": 1}
+
+
+def test_the_rate_is_kept_over_all_senders(database: Database) -> None:
+    people(database, 4)
+    waits = []
+    for _ in range(4):
+        with database.transaction() as session:
+            claimed = deliveries.claim(session, lease=LEASE, provider="ses", rate=0.1)
+            assert claimed is not None
+            waits.append(claimed.wait)
+    assert waits == pytest.approx([0, 10, 20, 30], abs=4)
+
+
+def test_no_place_in_the_rate_is_taken_when_nothing_is_due(database: Database) -> None:
+    with database.transaction() as session:
+        assert deliveries.claim(session, lease=LEASE, provider="ses", rate=1) is None
+    assert rows(database, "SELECT * FROM send_rate") == []
+
+
+def test_a_sender_that_waits_for_its_turn_hands_the_mail_back_when_it_stops(
+    database: Database, smtp: SmtpServer, make_sender: Callable[..., MailSender]
+) -> None:
+    people(database, 2)
+    with running(make_sender(smtp.url, rate=0.001)):
+        eventually(lambda: states(database).get("sent") == 1 and states(database).get("sending") == 1)
+    assert states(database) == {"sent": 1, "pending": 1}
+    assert len(smtp.accepted) == 1
+
+
+def test_the_database_may_go_away_and_come_back(
+    database: Database,
+    database_url: Callable[[str | None], str],
+    smtp: SmtpServer,
+    make_sender: Callable[..., MailSender],
+) -> None:
+    people(database, 30)
+    administrator = Database(database_url(None), application_name="test-administrator")
+    name = database.name.rpartition("/")[2]
+
+    def connections(*, allowed: bool) -> None:
+        with administrator.read() as connection:
+            connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {str(allowed).lower()}'))
+            if not allowed:
+                connection.execute(
+                    text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+                    {"name": name},
+                )
+
+    cut = threading.Event()
+
+    def cut_in_the_middle() -> None:
+        if len(smtp.accepted) == 10:
+            connections(allowed=False)
+            cut.set()
+
+    smtp.on_accepted = cut_in_the_middle
+    try:
+        with running(make_sender(smtp.url)):
+            assert cut.wait(20)
+            connections(allowed=True)
+            eventually(lambda: states(database) == {"sent": 30})
+    finally:
+        connections(allowed=True)
+        administrator.dispose()
+    assert len(recipients(smtp)) == len(set(recipients(smtp))) == 30  # the tenth was not forgotten
+
+
+class SenderProcess:
+    """A real sender process, to be killed."""
+
+    def __init__(self, database_url: str, mail_url: str) -> None:
+        settings = {
+            "DATABASE_URL": database_url,
+            "SECRET_KEY": "s" * 32,
+            "IDENTITY_PUBLIC_KEYS": "{}",
+            "MAIL_URL": mail_url,
+            "MAIL_FROM": "noreply@boritrader.example",
+            "MAIL_TIMEOUT": "0.5",
+            "MAIL_LEASE": "4",
+            "HEALTH_PORT": "0",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "services.notify", "sender"],
+            cwd=ROOT,
+            env=os.environ | settings,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
+
+    def stop(self) -> int:
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(25)
+
+
+def test_a_kill_between_sending_and_writing_it_down_doubles_one_mail_at_most(
+    database: Database, smtp: SmtpServer
+) -> None:
+    people(database, 40)
+    url = database.engine.url.render_as_string(hide_password=False)
+    kills = 3
+    victims = iter(random.Random(3).sample(range(1, 40), kills))
+    at = sorted(victims)
+    process = SenderProcess(url, smtp.url)
+    killed = threading.Event()
+
+    def kill_now_and_then() -> None:
+        # The server has the mail, the sender has not heard so: the worst moment there is.
+        if at and len(smtp.accepted) == at[0] + 1:
+            at.pop(0)
+            process.kill()
+            killed.set()
+
+    smtp.on_accepted = kill_now_and_then
+    for _ in range(kills):
+        assert killed.wait(30)
+        killed.clear()
+        process = SenderProcess(url, smtp.url)
+    eventually(lambda: states(database) == {"sent": 40}, seconds=40)
+    assert process.stop() == 0
+    copies = Counter(str(message["Message-ID"]) for message in smtp.messages())
+    assert len(copies) == 40  # none lost
+    assert len(smtp.accepted) - 40 <= kills  # each kill doubled one at most, and with the same Message-ID
+    resent = rows(database, "SELECT count(*) FROM delivery WHERE receipt ? 'resent'")
+    assert resent[0]["count"] == kills
+
+
+def test_a_kill_before_sending_loses_nothing(database: Database) -> None:
+    people(database, 1)
+    url = database.engine.url.render_as_string(hide_password=False)
+    blackhole = socket.create_server((LOOPBACK, 0))  # accepts, and never says a word
+    process = SenderProcess(url, f"smtp://{LOOPBACK}:{blackhole.getsockname()[1]}")
+    eventually(lambda: states(database) == {"sending": 1})
+    process.kill()
+    blackhole.close()
+    smtp = SmtpServer()
+    smtp.start()
+    process = SenderProcess(url, smtp.url)
+    eventually(lambda: states(database) == {"sent": 1}, seconds=30)
+    assert process.stop() == 0
+    smtp.stop()
+    assert len(smtp.accepted) == 1
+
+
+def test_a_folder_holds_each_mail_once_whatever_was_killed(
+    database: Database, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    people(database, 1)
+    folder = FolderTransport(tmp_path)
+    composer = Composer(make_settings())
+    for _ in range(2):  # sent, not written down, sent again
+        with database.transaction() as session:
+            deliveries.reclaim(session)
+            claimed = deliveries.claim(session, lease=timedelta(), provider="file", rate=None)
+        assert claimed is not None
+        folder.send(composer.compose(claimed), claimed.id)
+    assert len(list(tmp_path.glob("*.eml"))) == 1
+
+
+def test_the_settings_decide_how_many_mails_are_under_way(
+    database: Database, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    made = sender.loops(make_settings(mail_url="ses://eu-west-1", mail_concurrency=3), database)
+    assert [loop.name for loop in made] == ["mail-sender-1", "mail-sender-2", "mail-sender-3"]
+
+
+def test_a_view_change_reaches_its_subscribers_by_mail(
+    database: Database, smtp: SmtpServer, make_sender: Callable[..., MailSender]
+) -> None:
+    for user in ("ada", "bob"):
+        person(database, user)
+    alert(database, "ada", "BTCUSD")
+    with running(make_sender(smtp.url)):
+        handle(database, changed(change("BTCUSD")))
+        eventually(lambda: len(smtp.accepted) == 1)
+    (mail,) = smtp.messages()
+    assert (mail["To"], mail["Subject"]) == (
+        "ada@example.org",
+        "BTCUSD: HOLD → BUY (Moving Average Crossover)",
+    )
