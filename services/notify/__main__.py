@@ -1,65 +1,71 @@
 """The processes of notify: ``python -m services.notify web|worker|sender|live``."""
 
 import argparse
-import os
 import sys
 
-WRONG_SETTINGS = 2
+from shared import commands
+
+# Each command imports its own parts: see shared.commands.
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a process of notify; returns the exit status, 2 for wrong settings."""
     parser = argparse.ArgumentParser(prog="python -m services.notify", description="Run a process of notify.")
-    commands = parser.add_subparsers(dest="process", required=True)
-    commands.add_parser("web", help="serve pages and API on PORT")
-    commands.add_parser("worker", help="consume and send events, make deliveries and live messages")
-    commands.add_parser("sender", help="send due mails")
-    commands.add_parser("live", help="serve the live channel on LIVE_PORT")
-    process = parser.parse_args(arguments).process
-    return run_web() if process == "web" else run_loops(process)
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, text in (
+        ("web", run_web, "serve pages and API on PORT"),
+        ("worker", run_worker, "consume and send events, make deliveries and live messages"),
+        ("sender", run_sender, "send due mails"),
+        ("live", run_live, "serve the live channel on LIVE_PORT"),
+    ):
+        subparsers.add_parser(name, help=text).set_defaults(run=run)
+    status: int = parser.parse_args(arguments).run()
+    return status
 
 
 def run_web() -> int:
     """Become gunicorn."""
     from services.notify.config import Settings  # noqa: PLC0415
-    from shared.settings import load  # noqa: PLC0415
 
-    load(Settings)  # wrong settings are told once, here, not by each worker of gunicorn
-    application = "services.notify.app:create_app()"
-    os.execv(  # noqa: S606 - no shell, nothing of it comes from outside
-        sys.executable, [sys.executable, "-m", "gunicorn", "-c", "python:shared.web.gunicorn", application]
-    )
+    commands.serve("notify", Settings)
 
 
-def run_loops(role: str) -> int:
-    """Run a process made of loops until it is told to stop; the exit status."""
-    from services.notify import live, sender, worker  # noqa: PLC0415
+def run_worker() -> int:
+    """Run the worker until it is told to stop; the exit status."""
+    from services.notify import worker  # noqa: PLC0415
     from services.notify.config import Settings  # noqa: PLC0415
-    from services.notify.constants import SERVICE  # noqa: PLC0415
-    from shared import logs, monitoring, process  # noqa: PLC0415
-    from shared.bus.rabbit import RabbitBus  # noqa: PLC0415
-    from shared.db.engine import Database  # noqa: PLC0415
     from shared.settings import load  # noqa: PLC0415
 
     settings = load(Settings)
-    name = f"{SERVICE}-{role}"
-    logs.configure(name, settings.log_dir)
-    monitoring.init_sentry(settings.sentry_dsn, service=name, environment=settings.environment)
-    database = Database(settings.database_url, application_name=name, pool_size=settings.mail_concurrency + 4)
-    if role == "sender":
-        loops = sender.loops(settings, database)
-    elif settings.amqp_url is None:
-        print("boritrader: AMQP_URL is missing", file=sys.stderr)
-        return WRONG_SETTINGS
-    else:
-        room = worker if role == "worker" else live
-        loops = room.loops(settings, database, RabbitBus(settings.amqp_url))
-    try:
-        return process.run(
-            loops, name=name, health_port=settings.health_port, ready=lambda: database.ready(SERVICE)
-        )
-    finally:
-        database.dispose()
+    bus = commands.broker("notify", settings)
+    return commands.run("notify", "worker", settings, lambda database: worker.loops(settings, database, bus))
+
+
+def run_sender() -> int:
+    """Run the sender until it is told to stop; the exit status. It needs no broker."""
+    from services.notify import sender  # noqa: PLC0415
+    from services.notify.config import Settings  # noqa: PLC0415
+    from shared.settings import load  # noqa: PLC0415
+
+    settings = load(Settings)
+    return commands.run(
+        "notify",
+        "sender",
+        settings,
+        lambda database: sender.loops(settings, database),
+        pool_size=settings.mail_concurrency + 4,
+    )
+
+
+def run_live() -> int:
+    """Run the live channel until it is told to stop; the exit status."""
+    from services.notify import live  # noqa: PLC0415
+    from services.notify.config import Settings  # noqa: PLC0415
+    from shared.settings import load  # noqa: PLC0415
+
+    settings = load(Settings)
+    bus = commands.broker("notify", settings)
+    return commands.run("notify", "live", settings, lambda database: live.loops(settings, database, bus))
 
 
 if __name__ == "__main__":

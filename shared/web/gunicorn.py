@@ -4,12 +4,16 @@ Sync workers behind NGINX, which buffers slow clients: one per core was the fast
 library must not be imported before gunicorn has set its folder, so nothing here imports it at the top.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
+from shared import logs
 from shared.settings import Settings, load
 
 
@@ -18,12 +22,15 @@ class WebSettings(Settings):
 
     port: int = 8000
     web_concurrency: int | None = None
+    log_dir: Path | None = None
+    sentry_dsn: SecretStr | None = None
+    environment: str = "production"
 
 
 _settings = load(WebSettings)
 _memory = Path("/dev/shm")  # noqa: S108 - tmpfs: heartbeats must not wait for a disk
 _scratch = str(_memory) if os.access(_memory, os.W_OK) else None
-_metrics_dir = tempfile.mkdtemp(prefix="boritrader-metrics-", dir=_scratch)
+_metrics_dir = tempfile.mkdtemp(prefix="boritrader-web-", dir=_scratch)
 
 bind = f"0.0.0.0:{_settings.port}"
 workers = _settings.web_concurrency or os.cpu_count() or 1
@@ -42,6 +49,33 @@ accesslog = None
 errorlog = "-"
 loglevel = "warning"
 control_socket_disable = True
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """Give the worker its logs and error reports before it loads the app."""
+    from shared import monitoring  # noqa: PLC0415 - it imports the metrics library
+
+    name: str = worker.cfg.proc_name
+    logs.configure(_log_name(name), _settings.log_dir)
+    monitoring.init_sentry(_settings.sentry_dsn, service=name, environment=_settings.environment)
+
+
+def _log_name(name: str) -> str:
+    """A name that no other living worker logs under, since a log file has one writer.
+
+    Workers come and go, so the names are places: the lock on one ends with the worker that holds it.
+    """
+    place = 0
+    while True:
+        place += 1
+        # kept open, unreferenced, for as long as the worker lives
+        held = os.open(Path(_metrics_dir) / f"{name}-{place}.lock", os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+        else:
+            return f"{name}-{place}"
 
 
 def child_exit(_server: Any, worker: Any) -> None:

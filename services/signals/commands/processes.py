@@ -1,20 +1,14 @@
 """The processes of signals: `python -m services.signals web|worker|feed|runner`."""
 
 import argparse
-import os
-import sys
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from shared import commands
 
 # A process's own modules are imported when it is started: the other commands of signals need neither a
 # database nor a bus, and start without loading them.
 if TYPE_CHECKING:
     from services.signals.config import Settings
-    from shared.bus import Bus
-    from shared.db.engine import Database
-    from shared.process import Loop
-
-WRONG_SETTINGS = 2
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -33,11 +27,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run_web(_args: argparse.Namespace) -> int:
     """Become gunicorn."""
-    _settings()  # wrong settings are told once, here, not by each worker of gunicorn
-    application = "services.signals.app:create_app()"
-    os.execv(
-        sys.executable, [sys.executable, "-m", "gunicorn", "-c", "python:shared.web.gunicorn", application]
-    )
+    from services.signals.config import Settings  # noqa: PLC0415
+
+    commands.serve("signals", Settings)
 
 
 def run_worker(_args: argparse.Namespace) -> int:
@@ -45,20 +37,20 @@ def run_worker(_args: argparse.Namespace) -> int:
     from services.signals import worker  # noqa: PLC0415
 
     settings = _settings()
-    return _run("signals-worker", settings, lambda database: worker.loops(settings, database, _bus(settings)))
+    bus = commands.broker("signals", settings)
+    return commands.run("signals", "worker", settings, lambda database: worker.loops(settings, database, bus))
 
 
 def run_feed(_args: argparse.Namespace) -> int:
-    """Run the feed until it is told to stop; 2 when FEED is wrong or holds nothing."""
+    """Run the feed until it is told to stop; 2 when FEED is wrong or holds nothing. It needs no broker."""
     from services.signals import feeds  # noqa: PLC0415
     from services.signals.errors import FeedError  # noqa: PLC0415
 
     settings = _settings()
     try:
-        return _run("signals-feed", settings, lambda database: feeds.loops(settings, database))
+        return commands.run("signals", "feed", settings, lambda database: feeds.loops(settings, database))
     except FeedError as error:
-        print(f"boritrader: {error}", file=sys.stderr)
-        return WRONG_SETTINGS
+        commands.refuse(str(error))
 
 
 def run_runner(args: argparse.Namespace) -> int:
@@ -67,8 +59,9 @@ def run_runner(args: argparse.Namespace) -> int:
 
     chosen = {"runner_shard": args.shard, "runner_shards": args.shards}
     settings = _settings(**{name: value for name, value in chosen.items() if value is not None})
-    name = f"signals-runner-{settings.runner_shard}"
-    return _run(name, settings, lambda database: runner.loops(settings, database, _bus(settings)))
+    bus = commands.broker("signals", settings)
+    process = f"runner-{settings.runner_shard}"
+    return commands.run("signals", process, settings, lambda database: runner.loops(settings, database, bus))
 
 
 def _settings(**chosen: int) -> "Settings":
@@ -76,31 +69,3 @@ def _settings(**chosen: int) -> "Settings":
     from shared.settings import load  # noqa: PLC0415
 
     return load(Settings, **chosen)
-
-
-def _bus(settings: "Settings") -> "Bus":
-    from shared.bus.rabbit import RabbitBus  # noqa: PLC0415
-
-    if settings.amqp_url is None:
-        print("boritrader: AMQP_URL is missing", file=sys.stderr)
-        raise SystemExit(WRONG_SETTINGS)
-    return RabbitBus(settings.amqp_url, service="signals")
-
-
-def _run(name: str, settings: "Settings", loops: "Callable[[Database], Sequence[Loop]]") -> int:
-    from shared import logs, monitoring  # noqa: PLC0415
-    from shared.db.engine import Database  # noqa: PLC0415
-    from shared.process import run  # noqa: PLC0415
-
-    logs.configure(name, settings.log_dir)
-    monitoring.init_sentry(settings.sentry_dsn, service=name, environment=settings.environment)
-    database = Database(settings.database_url, application_name=name)
-    try:
-        return run(
-            loops(database),
-            name=name,
-            health_port=settings.health_port,
-            ready=lambda: database.ready("signals"),
-        )
-    finally:
-        database.dispose()
