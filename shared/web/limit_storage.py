@@ -42,8 +42,9 @@ class SteadfastStorage(Storage, MovingWindowSupport):
         f"{_SCHEME}{scheme}" for scheme in ("redis", "rediss", "redis+unix")
     ]
 
-    def __init__(self, uri: str, **options: Any) -> None:
+    def __init__(self, uri: str, *, ask_again_seconds: float = ASK_AGAIN_SECONDS, **options: Any) -> None:
         super().__init__(uri)
+        self._ask_again_seconds = ask_again_seconds
         self._redis = RedisStorage(
             uri.removeprefix(_SCHEME),
             socket_timeout=TIMEOUT_SECONDS,
@@ -109,7 +110,7 @@ class SteadfastStorage(Storage, MovingWindowSupport):
     def _note_away(self, error: Exception) -> None:
         with self._lock:
             first = self._away_until == 0.0
-            self._away_until = time.monotonic() + ASK_AGAIN_SECONDS
+            self._away_until = time.monotonic() + self._ask_again_seconds
         if first:
             log.critical("limit_storage_away", error=type(error).__name__)
 
