@@ -1,4 +1,4 @@
-"""The JSON API of signals: algorithms, tickers, candles, views, signals. Everybody with a session reads it."""
+"""The JSON API of signals: algorithms, tickers, candles, views, signals, for everybody with a session."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -43,7 +43,12 @@ def algorithms() -> Response:
     """All algorithms with the timeframe that each runs on."""
     chosen = lineup()
     items = [
-        {"key": each.key, "name": each.name, "version": each.version, "timeframe": chosen.timeframe_of(each.key)}
+        {
+            "key": each.key,
+            "name": each.name,
+            "version": each.version,
+            "timeframe": chosen.timeframe_of(each.key),
+        }
         for each in chosen.algorithms.values()
     ]
     return conditional_json({"items": items, "next": None})
@@ -115,7 +120,9 @@ def signals(query_data: SignalsQuery) -> Response:
     return _answer(rows, query_data.limit, lambda row: (row.time.isoformat(), row.ticker, row.algorithm))
 
 
-def _answer(rows: Sequence[NamedTuple], limit: int, position: Callable[[Any], tuple[Position, ...]]) -> Response:
+def _answer(
+    rows: Sequence[NamedTuple], limit: int, position: Callable[[Any], tuple[Position, ...]]
+) -> Response:
     listed: Page = page(rows, limit, position)
     listed["items"] = [row._asdict() for row in listed["items"]]
     return conditional_json(listed)

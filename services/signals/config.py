@@ -71,7 +71,7 @@ class Settings(ServiceSettings):
         )
 
     def timeframe_overrides(self) -> dict[str, str]:
-        """The deployment's timeframe of each algorithm that it names. Raises ValueError when it is no such map."""
+        """The deployment's timeframe of each algorithm that it names. Raises ValueError for no such map."""
         if self.algorithm_timeframes in ("", FEED_TIMEFRAME):
             return {}
         try:

@@ -151,9 +151,11 @@ class Shard:
     def _timeframe(self, timeframe: str) -> _Timeframe:
         known = self._timeframes.get(timeframe)
         if known is None:
-            known = _Timeframe(timeframe, self._lineup, lambda ticker, moment: self._earlier(ticker, moment))
-            self._timeframes[timeframe] = known
+            known = self._timeframes[timeframe] = _Timeframe(timeframe, self._lineup, self._find_earlier)
         return known
+
+    def _find_earlier(self, ticker: str, open_time: datetime) -> Candle | None:
+        return self._earlier(ticker, open_time)
 
     def _note_tickers(self, known: _Timeframe, accepted: CandleBatch, out: Evaluation) -> None:
         """List new tickers, and record the candles that are missing since each ticker's last."""

@@ -86,7 +86,8 @@ def append(
     """The record that follows `head`.
 
     `candles` is their hash, `algorithms` holds key, version and parameters of each algorithm of the
-    cycle, `set_aside` the keys of those that failed in it, `changes` algorithm, ticker, from, to and close of each view that turned.
+    cycle, `set_aside` the keys of those that failed in it, `changes` algorithm, ticker, from, to and
+    close of each view that turned.
     """
     late = head.is_late(close_time, timeframe)
     sequence = head.sequence + 1

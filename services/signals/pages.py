@@ -103,7 +103,7 @@ def dashboard() -> str:
 @pages.get("/tickers/<path:ticker>")
 @login_required
 def ticker_page(ticker: str) -> str:
-    """One ticker: its views, its candles with the entries and exits of an algorithm, the why of each change."""
+    """One ticker: its views, its candles with an algorithm's entries and exits, the why of each change."""
     with read() as connection:
         timeframes = board.timeframes_of(connection, ticker) if "\x00" not in ticker else []
         if not timeframes:
@@ -130,7 +130,9 @@ def _chosen_algorithm(views: dict[str, ViewItem]) -> str:
     asked = request.args.get("algorithm", "")
     if asked in lineup().algorithms:
         return asked
-    turned: Any = [item for item in views.values() if item.view != "HOLD" and item.algorithm in lineup().algorithms]
+    turned: Any = [
+        item for item in views.values() if item.view != "HOLD" and item.algorithm in lineup().algorithms
+    ]
     if turned:
         return str(max(turned, key=lambda item: (item.since, item.algorithm)).algorithm)
     return next(iter(lineup().algorithms))

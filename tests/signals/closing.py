@@ -56,7 +56,9 @@ def stored(database: Database) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table that a runner writes."""
     with database.read() as connection:
         return {
-            table: sorted((tuple(row) for row in connection.execute(text(f"SELECT * FROM {table}"))), key=repr)
+            table: sorted(
+                (tuple(row) for row in connection.execute(text(f"SELECT * FROM {table}"))), key=repr
+            )
             for table in STORED
         }
 
@@ -64,7 +66,9 @@ def stored(database: Database) -> dict[str, list[tuple[Any, ...]]]:
 def events(database: Database, key: str) -> list[dict[str, Any]]:
     """The data of the events of a routing key in the outbox, in their order."""
     with database.read() as connection:
-        rows = connection.execute(text("SELECT payload FROM outbox WHERE type = :key ORDER BY seq"), {"key": key})
+        rows = connection.execute(
+            text("SELECT payload FROM outbox WHERE type = :key ORDER BY seq"), {"key": key}
+        )
         return [payload["data"] for payload in rows.scalars()]
 
 

@@ -57,7 +57,13 @@ def market_loops(
     loops += worker.loops(settings(url), database, bus)
     recording = read_recording(directory, "test")
     loops.append(
-        ReplayFeed("test", recording, source_of(directory), pace or Pace(speed=0, warmup=0), database)
+        ReplayFeed(
+            "test",
+            recording,
+            database,
+            source=source_of(directory),
+            pace=pace or Pace(speed=0, warmup=0),
+        )
     )
     return loops
 
@@ -75,7 +81,8 @@ def released(database: Database) -> int:
         row = connection.execute(
             text(
                 """
-                SELECT sequence, EXISTS (SELECT 1 FROM outbox WHERE id = outbox_id AND published_at IS NULL) AS waits
+                SELECT sequence, EXISTS (
+                    SELECT 1 FROM outbox WHERE id = outbox_id AND published_at IS NULL) AS waits
                 FROM feed WHERE name = 'test'
                 """
             )

@@ -53,7 +53,9 @@ def test_a_stranger_gets_401_as_problem_json(path: str, database: Database) -> N
     assert response.content_type == "application/problem+json"
 
 
-def test_algorithms_are_listed_with_the_timeframe_they_run_on(database: Database, client: FlaskClient) -> None:
+def test_algorithms_are_listed_with_the_timeframe_they_run_on(
+    database: Database, client: FlaskClient
+) -> None:
     followed = get(client, "algorithms")
     assert followed["next"] is None
     assert {each["key"]: each["timeframe"] for each in followed["items"]} == dict.fromkeys(ALGORITHMS)
@@ -85,7 +87,9 @@ def test_candles_come_newest_first_with_numbers_and_times_in_utc(
     assert [each["time"] for each in items] == sorted((each["time"] for each in items), reverse=True)
     assert set(items[0]) == {"time", "open", "high", "low", "close", "volume", "late"}
     with database.read() as connection:
-        stored = connection.execute(text("SELECT close FROM candle WHERE ticker = 'T2' ORDER BY open_time DESC"))
+        stored = connection.execute(
+            text("SELECT close FROM candle WHERE ticker = 'T2' ORDER BY open_time DESC")
+        )
         assert [each["close"] for each in items] == [float(close) for close in stored.scalars()]
 
 

@@ -3,6 +3,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,12 +31,17 @@ def write(directory: Path, ticker: str, rows: int, *, start: int = 0, step: int 
 
 
 def feed(database: Database, directory: Path, *, speed: float = 0, warmup: int = 0) -> ReplayFeed:
-    return ReplayFeed("test", read_recording(directory, "test"), source_of(directory), Pace(speed, warmup), database)
+    recording = read_recording(directory, "test")
+    return ReplayFeed("test", recording, database, source=source_of(directory), pace=Pace(speed, warmup))
 
 
 def batches_out(database: Database) -> list[tuple[str, str, tuple[str, ...]]]:
     told = events(database, "market.candles_closed.v1")
     return [(each["close_time"], each["timeframe"], tuple(each["tickers"])) for each in told]
+
+
+def has_batches(database: Database, count: int) -> bool:
+    return len(batches_out(database)) == count
 
 
 def publish_all(database: Database) -> None:
@@ -61,7 +68,7 @@ def test_a_batch_waits_until_the_one_before_has_gone_out(migrated: MakeDatabase,
     database = migrated("signals")
     with running([feed(database, tmp_path)]):
         for count in range(1, 6):
-            wait_until(lambda count=count: len(batches_out(database)) == count, f"{count} batches")
+            wait_until(partial(has_batches, database, count), f"{count} batches")
             with database.read() as connection:
                 waiting = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
                 assert connection.execute(text(waiting)).scalar_one() == 1
@@ -90,7 +97,9 @@ def test_a_restart_goes_on_behind_the_last_batch(migrated: MakeDatabase, tmp_pat
     write(tmp_path, "AAA", 40)
     database = migrated("signals")
     for count in (10, 25, 40):
-        with running([feed(database, tmp_path), Publisher(database)] if count == 40 else [feed(database, tmp_path)]):
+        with running(
+            [feed(database, tmp_path), Publisher(database)] if count == 40 else [feed(database, tmp_path)]
+        ):
             while count < 40 and local_market.released(database) < count:
                 publish_all(database)
             if count == 40:
@@ -131,7 +140,7 @@ def test_the_speed_holds_on_the_clock(migrated: MakeDatabase, tmp_path: Path) ->
         wait_until(lambda: local_market.released(database) == 12, "all batches")
     with database.read() as connection:
         times = list(connection.execute(text("SELECT created_at FROM outbox ORDER BY seq")).scalars())
-    steps = [(after - before).total_seconds() for before, after in zip(times[3:], times[4:], strict=False)]
+    steps = [(after - before).total_seconds() for before, after in pairwise(times[3:])]
     assert all(step > 0.035 for step in steps)
     assert (times[-1] - times[3]).total_seconds() >= 8 * 0.05 - 0.02
 

@@ -1,6 +1,7 @@
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,12 +36,18 @@ def test_a_record_is_canonical_json_that_names_the_record_before() -> None:
     first = record(Head(3))
     second = record(first.head_after(Head(3)), close_time=CLOSE + timedelta(hours=1))
     assert first.body == (
-        '{"algorithms":[{"key":"a","parameters":{"n":3},"version":"1"}],"candles":"' + ledger.NO_CANDLES + '",'
+        '{"algorithms":[{"key":"a","parameters":{"n":3},"version":"1"}],"candles":"'
+        + ledger.NO_CANDLES
+        + '",'
         '"changes":[{"algorithm":"a","close":1.5,"from":"HOLD","ticker":"T","to":"BUY"}],'
-        '"close_time":"2024-03-01T12:00:00Z","format":1,"late":false,"partition":3,"previous":"' + GENESIS + '",'
+        '"close_time":"2024-03-01T12:00:00Z","format":1,"late":false,"partition":3,"previous":"'
+        + GENESIS
+        + '",'
         '"sequence":1,"set_aside":[],"timeframe":"1h"}'
     )
-    assert json.loads(second.body)["previous"] == first.hash == hashlib.sha256(first.body.encode()).hexdigest()
+    assert (
+        json.loads(second.body)["previous"] == first.hash == hashlib.sha256(first.body.encode()).hexdigest()
+    )
     assert json.loads(second.body)["sequence"] == 2
 
 
@@ -54,7 +61,9 @@ def test_a_record_is_canonical_json_that_names_the_record_before() -> None:
         (CLOSE + timedelta(minutes=15), "15m", False),
     ],
 )
-def test_a_chain_is_in_order_of_close_time_then_timeframe(moment: datetime, timeframe: str, late: bool) -> None:
+def test_a_chain_is_in_order_of_close_time_then_timeframe(
+    moment: datetime, timeframe: str, late: bool
+) -> None:
     head = record(Head(0)).head_after(Head(0))
     assert json.loads(record(head, close_time=moment, timeframe=timeframe).body)["late"] is late
 
@@ -75,8 +84,8 @@ def test_the_partition_of_a_ticker_never_changes() -> None:
 @given(st.lists(st.tuples(FLOATS, st.text(alphabet="ABZaz09._/:-", min_size=1, max_size=9)), max_size=20))
 def test_columns_are_written_as_rfc_8785_says(rows: list[tuple[float, str]]) -> None:
     numbers = ledger._json_numbers(np.array([number for number, _ in rows], dtype=np.float64))
-    columns = {"tickers": [name for _, name in rows], "close": numbers}
-    plain = {"tickers": columns["tickers"], "close": [number for number, _ in rows]}
+    columns: dict[str, list[Any]] = {"tickers": [name for _, name in rows], "close": numbers}
+    plain: dict[str, Any] = {"tickers": columns["tickers"], "close": [number for number, _ in rows]}
     assert ledger.canonical_columns(columns) == rfc8785.dumps(plain)
 
 
@@ -110,17 +119,24 @@ def test_stored_chains_hold_all_that_is_needed_to_recompute_them(migrated: MakeD
         assert hashlib.sha256(row.record.encode()).hexdigest() == row.hash
         assert rfc8785.dumps(content).decode() == row.record
         assert content["previous"] == chains.get(row.partition, GENESIS)
-        assert (content["partition"], content["sequence"], content["late"]) == (row.partition, row.sequence, row.late)
+        assert (content["partition"], content["sequence"], content["late"]) == (
+            row.partition,
+            row.sequence,
+            row.late,
+        )
         assert content["close_time"] == ledger.iso(row.close_time)
         chains[row.partition] = row.hash
         mine = [
             each
             for each in candles
-            if ledger.partition_of(each.ticker) == row.partition and each.open_time == row.close_time - timedelta(hours=1)
+            if ledger.partition_of(each.ticker) == row.partition
+            and each.open_time == row.close_time - timedelta(hours=1)
         ]
         columns = {name: [float(getattr(each, name)) for each in mine] for name in ledger.COLUMNS}
         digest = rfc8785.dumps({**columns, "tickers": [each.ticker for each in mine]})
         assert content["candles"] == hashlib.sha256(digest).hexdigest()
-        assert [each["key"] for each in content["algorithms"]] == sorted(each["key"] for each in content["algorithms"])
+        assert [each["key"] for each in content["algorithms"]] == sorted(
+            each["key"] for each in content["algorithms"]
+        )
     lengths = {partition: sum(row.partition == partition for row in rows) for partition in chains}
     assert set(lengths.values()) == {60}

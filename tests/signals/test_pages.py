@@ -77,7 +77,9 @@ def test_the_board_is_filtered_by_view_and_algorithm(client: FlaskClient, databa
 @pytest.mark.parametrize(
     ("query", "found"), [("t3", {"T3"}), ("T", {"T0", "T1", "T2", "T3", "T4"}), ("_", set()), ("%25", set())]
 )
-def test_the_board_is_searched_by_a_part_of_the_name(query: str, found: set[str], client: FlaskClient) -> None:
+def test_the_board_is_searched_by_a_part_of_the_name(
+    query: str, found: set[str], client: FlaskClient
+) -> None:
     assert {ticker for ticker, _ in cells(page(client, f"/dashboard?q={query}"))} == found
 
 
@@ -106,7 +108,9 @@ def test_an_empty_market_says_what_will_come(migrated: MakeDatabase) -> None:
         assert "Waiting for the first candles" in page(client, "/dashboard")
 
 
-def test_a_ticker_shows_each_change_of_an_algorithm_with_its_why(client: FlaskClient, database: Database) -> None:
+def test_a_ticker_shows_each_change_of_an_algorithm_with_its_why(
+    client: FlaskClient, database: Database
+) -> None:
     html = page(client, "/tickers/T1?algorithm=pump_and_dump")
     with database.read() as connection:
         changes = connection.execute(
@@ -128,10 +132,11 @@ def test_without_a_choice_the_algorithm_that_turned_last_is_shown(
     client: FlaskClient, database: Database
 ) -> None:
     with database.read() as connection:
-        newest = connection.execute(
-            text("SELECT algorithm FROM view WHERE ticker = 'T1' AND view <> 'HOLD' ORDER BY since DESC, algorithm DESC")
-        ).scalars()
-        algorithm = next(iter(newest))
+        newest = """
+            SELECT algorithm FROM view WHERE ticker = 'T1' AND view <> 'HOLD'
+            ORDER BY since DESC, algorithm DESC LIMIT 1
+            """
+        algorithm = connection.execute(text(newest)).scalar_one()
     assert f'data-algorithm="{algorithm}"' in page(client, "/tickers/T1")
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,9 @@ def test_signals_and_views_are_those_that_the_replay_command_prints(
     local_market.run_to_the_end(database, url, recording)
 
     with database.read() as connection:
-        rows = connection.execute(text("SELECT open_time, ticker, algorithm, signal, view, close FROM signal"))
+        rows = connection.execute(
+            text("SELECT open_time, ticker, algorithm, signal, view, close FROM signal")
+        )
         signals = sorted((stamp(row[0]), *row[1:5], repr(float(row[5]))) for row in rows)
         views = {
             (row.algorithm, row.ticker): row.view
@@ -67,7 +70,9 @@ def test_signals_and_views_are_those_that_the_replay_command_prints(
     assert signals == sorted(tuple(row.values()) for row in printed)
     last = {(row["algorithm"], row["ticker"]): row["view"] for row in printed}
     tickers = [each.ticker for each in read_directory(recording).tickers]
-    assert views == {(key, ticker): last.get((key, ticker), "HOLD") for key in ALGORITHMS for ticker in tickers}
+    assert views == {
+        (key, ticker): last.get((key, ticker), "HOLD") for key in ALGORITHMS for ticker in tickers
+    }
 
 
 def test_three_shards_leave_what_one_leaves(database_url: MakeUrl, recording: Path) -> None:
@@ -81,6 +86,10 @@ def test_three_shards_leave_what_one_leaves(database_url: MakeUrl, recording: Pa
     assert results[0] == results[1]
 
 
+def has_released(database: Database, batches: int) -> bool:
+    return local_market.released(database) >= batches
+
+
 def test_a_market_killed_at_random_points_leaves_what_an_unbroken_one_leaves(
     database_url: MakeUrl, recording: Path
 ) -> None:
@@ -92,8 +101,10 @@ def test_a_market_killed_at_random_points_leaves_what_an_unbroken_one_leaves(
     chance = random.Random(11)
     kills = sorted(chance.sample(range(5, total - 5), 4))
     for at in kills:
-        with subprocess.Popen([sys.executable, "-m", "tests.signals.local_market", url, str(recording)]) as market:
-            local_market.wait_until(lambda at=at: local_market.released(database) >= at, f"{at} batches")
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.signals.local_market", url, str(recording)]
+        ) as market:
+            local_market.wait_until(partial(has_released, database, at), f"{at} batches")
             market.send_signal(signal.SIGKILL)
         assert local_market.released(database) < total
 
@@ -103,6 +114,12 @@ def test_a_market_killed_at_random_points_leaves_what_an_unbroken_one_leaves(
     unbroken.dispose()
     database.dispose()
     assert found == expected
+
+
+def close_in_vain(database: Database, runner: Runner, batch: CandleBatch, sequence: int) -> None:
+    with database.transaction() as session:
+        runner.candles_closed(session, closing.envelope_of(batch, sequence))
+        raise ConnectionError("before the commit")
 
 
 def test_a_transaction_that_fails_after_the_step_leaves_no_trace_in_the_state(migrated: MakeDatabase) -> None:
@@ -115,9 +132,8 @@ def test_a_transaction_that_fails_after_the_step_leaves_no_trace_in_the_state(mi
     for sequence, batch in enumerate(batches(closes), start=1):
         while chance.random() < 0.2:
             failed += 1
-            with pytest.raises(ConnectionError), broken.transaction() as session:
-                runner.candles_closed(session, closing.envelope_of(batch, sequence))
-                raise ConnectionError("before the commit")
+            with pytest.raises(ConnectionError):
+                close_in_vain(broken, runner, batch, sequence)
         close(broken, runner, batch, sequence)
     assert failed > 10
     assert stored(broken) == stored(unbroken)
@@ -178,7 +194,9 @@ def test_a_late_candle_is_stored_as_late_and_changes_nothing_else(migrated: Make
     }
     with database.read() as connection:
         late = connection.execute(text("SELECT ticker, open_time FROM candle WHERE late")).all()
-        gap = connection.execute(text("SELECT ticker, after_open_time, before_open_time FROM candle_gap")).all()
+        gap = connection.execute(
+            text("SELECT ticker, after_open_time, before_open_time FROM candle_gap")
+        ).all()
     opened = missing.open_time
     assert late == [("T1", opened)]
     assert gap == [("T1", opened - timedelta(hours=1), opened + timedelta(hours=1))]
@@ -230,7 +248,9 @@ def test_more_than_a_hundred_changes_go_out_in_events_of_a_hundred_with_why_and_
     assert max(map(len, by_close.values())) > 1
     assert all(size == 100 for sizes in by_close.values() for size in sizes[:-1])
     with database.read() as connection:
-        rows = connection.execute(text("SELECT partition, sequence, CAST(record AS jsonb) AS record FROM ledger"))
+        rows = connection.execute(
+            text("SELECT partition, sequence, CAST(record AS jsonb) AS record FROM ledger")
+        )
         ledger = {(row.partition, row.sequence): row.record for row in rows}
         turned = connection.execute(text("SELECT count(*) FROM view_change")).scalar_one()
     changes = [(event["close_time"], change) for event in told for change in event["changes"]]
@@ -238,7 +258,9 @@ def test_more_than_a_hundred_changes_go_out_in_events_of_a_hundred_with_why_and_
     for close_time, change in changes:
         record = ledger[change["ledger"]["partition"], change["ledger"]["sequence"]]
         assert record["close_time"] == close_time
-        assert {key: change[key] for key in ("algorithm", "ticker", "from", "to", "close")} in record["changes"]
+        assert {key: change[key] for key in ("algorithm", "ticker", "from", "to", "close")} in record[
+            "changes"
+        ]
         side = "entry" if change["to"] == "BUY" else "exit"
         assert change["why"]
         assert all(condition["side"] == side for condition in change["why"])
@@ -271,7 +293,10 @@ def test_a_view_of_an_algorithm_goes_on_when_the_rule_is_new_or_changed(migrated
     with database.read() as connection:
         rows = connection.execute(text("SELECT algorithm, view FROM view WHERE ticker = 'T0'"))
         views = {row.algorithm: row.view for row in rows}
-        first = connection.execute(text("SELECT min(close_time) FROM view_change WHERE algorithm <> :old"), {"old": "golden_crossover"})
+        first = connection.execute(
+            text("SELECT min(close_time) FROM view_change WHERE algorithm <> :old"),
+            {"old": "golden_crossover"},
+        )
         earliest = first.scalar_one()
     assert views["golden_crossover"] == "SELL"
     assert earliest is None or earliest == whole[200].close_time

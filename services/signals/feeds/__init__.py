@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 def loops(settings: "Settings", database: "Database") -> Sequence["Loop"]:
     """The loops of the feed process. Raises FeedError for a FEED that is none or has nothing to read."""
     # imported here: the readers of this package are also used where there is no database
-    from services.signals.feeds.replay import ReplayFeed
+    from services.signals.feeds.replay import ReplayFeed  # noqa: PLC0415
 
     return [ReplayFeed.of(settings, database)]

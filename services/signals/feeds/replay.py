@@ -29,7 +29,7 @@ from shared.db.engine import Database
 from shared.process import Beat
 
 BANNER_FILE = "banner.txt"
-"""A file beside the recordings whose first line says what they are and where they come from; pages show it."""
+"""A file beside the recordings; its first line says on pages what they are and where they come from."""
 
 TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,39}")
 SHORTEST_WAIT = 0.002
@@ -37,8 +37,8 @@ LONGEST_WAIT = 0.05
 BEAT_EVERY = 1.0
 
 log = logs.logger(__name__)
-BATCHES = Counter("signals_feed_batches", "Batches of closed candles that the feed released.", ["feed"])
-REJECTED = Counter("signals_feed_rejected_rows", "Rows of recordings that could not be used.", ["feed"])
+BATCHES = Counter("signals_feed_batches", "Closes that the feed has released.", ["feed"])
+REJECTED = Counter("signals_feed_rejected_rows", "Rows that could not be used.", ["feed"])
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,10 @@ class ReplayFeed:
         self,
         name: str,
         recording: Recording,
+        database: Database,
+        *,
         source: str,
         pace: Pace,
-        database: Database,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.name = "signals-feed"
@@ -86,7 +87,7 @@ class ReplayFeed:
             )
         recording = read_recording(directory, settings.feed_name)
         pace = Pace(settings.replay_speed, settings.warmup_closes)
-        return cls(settings.feed_name, recording, source_of(directory), pace, database)
+        return cls(settings.feed_name, recording, database, source=source_of(directory), pace=pace)
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Release batches until `stop` is set."""
@@ -164,11 +165,13 @@ def read_recording(directory: Path, feed: str) -> Recording:
         log.warning(str(row))
     if recording.rejected:
         REJECTED.labels(feed).inc(len(recording.rejected))
-        log.warning("rows of the recording were skipped", feed=feed, rows=len(recording.rejected))
+        complaint = f"{directory}: {len(recording.rejected)} rows skipped"
+        log.warning(complaint, feed=feed)
     named = tuple(each for each in recording.tickers if TICKER.fullmatch(each.ticker))
     for each in recording.tickers:
         if each not in named:
-            log.warning(f"{directory}: {each.ticker!r} is no name for a ticker, its candles are left out")
+            complaint = f"{directory}: {each.ticker!r} is no name for a ticker, its candles are left out"
+            log.warning(complaint)
     if not named:
         raise FeedError(f"FEED: {directory} holds no readable TICKER.csv")
     return Recording(named, recording.rejected)

@@ -92,7 +92,8 @@ def tickers(connection: Connection, after: tuple[str, str] | None, limit: int) -
 def timeframes_of(connection: Connection, ticker: str) -> list[str]:
     """The timeframes in which a ticker has candles; none for an unknown one."""
     rows = connection.execute(
-        text("SELECT timeframe FROM ticker WHERE ticker = :ticker ORDER BY first_open_time"), {"ticker": ticker}
+        text("SELECT timeframe FROM ticker WHERE ticker = :ticker ORDER BY first_open_time"),
+        {"ticker": ticker},
     )
     return list(rows.scalars())
 
@@ -185,8 +186,8 @@ def changes(connection: Connection, ticker: str, algorithm: str | None, limit: i
     rows = connection.execute(
         text(
             """
-            SELECT algorithm, algorithm_version, timeframe, close_time, from_view, to_view, CAST(close AS float8),
-                why, ledger_partition, ledger_sequence
+            SELECT algorithm, algorithm_version, timeframe, close_time, from_view, to_view,
+                CAST(close AS float8), why, ledger_partition, ledger_sequence
             FROM view_change
             WHERE ticker = :ticker AND (CAST(:algorithm AS text) IS NULL OR algorithm = :algorithm)
             ORDER BY close_time DESC, algorithm LIMIT :limit
@@ -251,8 +252,8 @@ def newest_close(connection: Connection) -> datetime | None:
         text(
             """
             SELECT max(head.close_time) FROM generate_series(0, :partitions - 1) AS p (partition)
-            CROSS JOIN LATERAL (SELECT close_time FROM ledger WHERE ledger.partition = p.partition AND NOT late
-                ORDER BY sequence DESC LIMIT 1) AS head
+            CROSS JOIN LATERAL (SELECT close_time FROM ledger
+                WHERE ledger.partition = p.partition AND NOT late ORDER BY sequence DESC LIMIT 1) AS head
             """
         ),
         {"partitions": PARTITIONS},

@@ -150,8 +150,9 @@ def upsert_views(session: Session, rows: Sequence[ViewRow]) -> None:
             CAST(:c4 AS timestamptz[]), CAST(:c5 AS text[]), CAST(:c6 AS smallint[]), CAST(:c7 AS bigint[]))
             AS row (ticker, algorithm, timeframe, view, since, close, part, seq)
         ON CONFLICT (ticker, algorithm) DO UPDATE SET
-            timeframe = excluded.timeframe, view = excluded.view, since = excluded.since, close = excluded.close,
-            ledger_partition = excluded.ledger_partition, ledger_sequence = excluded.ledger_sequence
+            timeframe = excluded.timeframe, view = excluded.view, since = excluded.since,
+            close = excluded.close, ledger_partition = excluded.ledger_partition,
+            ledger_sequence = excluded.ledger_sequence
         """,
         [(*row[:5], repr(row.close), *row[6:]) for row in rows],
     )
@@ -162,14 +163,15 @@ def insert_changes(session: Session, rows: Sequence[ChangeRow]) -> None:
     _insert_arrays(
         session,
         """
-        INSERT INTO view_change (ticker, algorithm, timeframe, close_time, algorithm_version, from_view, to_view,
-            close, why, ledger_partition, ledger_sequence)
+        INSERT INTO view_change (ticker, algorithm, timeframe, close_time, algorithm_version, from_view,
+            to_view, close, why, ledger_partition, ledger_sequence)
         SELECT ticker, algorithm, timeframe, close_time, version, from_view, to_view,
             CAST(close AS numeric), CAST(why AS jsonb), part, seq
         FROM unnest(CAST(:c0 AS text[]), CAST(:c1 AS text[]), CAST(:c2 AS text[]), CAST(:c3 AS timestamptz[]),
             CAST(:c4 AS text[]), CAST(:c5 AS text[]), CAST(:c6 AS text[]), CAST(:c7 AS text[]),
             CAST(:c8 AS text[]), CAST(:c9 AS smallint[]), CAST(:c10 AS bigint[]))
-            AS row (ticker, algorithm, timeframe, close_time, version, from_view, to_view, close, why, part, seq)
+            AS row (ticker, algorithm, timeframe, close_time, version, from_view, to_view, close, why,
+                part, seq)
         """,
         [(*row[:7], repr(row.close), orjson.dumps(row.why).decode(), *row[9:]) for row in rows],
     )

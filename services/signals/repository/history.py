@@ -1,7 +1,7 @@
 """What a runner goes on from: chains, tickers, views and candles as they are stored."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from services.signals.candles import Candle, CandleBatch, length_of
 from services.signals.ledger import Head
 
 CANDLES_AT_ONCE = 100_000
+BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class KnownTicker(NamedTuple):
@@ -40,8 +41,8 @@ def heads(connection: Connection, partitions: Sequence[int]) -> dict[int, Head]:
             FROM unnest(CAST(:partitions AS smallint[])) AS p (partition)
             CROSS JOIN LATERAL (SELECT sequence, hash FROM ledger WHERE partition = p.partition
                 ORDER BY sequence DESC LIMIT 1) AS last
-            CROSS JOIN LATERAL (SELECT close_time, timeframe FROM ledger WHERE partition = p.partition AND NOT late
-                ORDER BY sequence DESC LIMIT 1) AS clock
+            CROSS JOIN LATERAL (SELECT close_time, timeframe FROM ledger
+                WHERE partition = p.partition AND NOT late ORDER BY sequence DESC LIMIT 1) AS clock
             """
         ),
         {"partitions": list(partitions)},
@@ -55,22 +56,21 @@ def sequences(session: Session, partitions: Sequence[int]) -> dict[int, int]:
     rows = session.execute(
         text(
             """
-            SELECT p.partition, COALESCE((SELECT max(sequence) FROM ledger WHERE partition = p.partition), 0)
+            SELECT p.partition,
+                COALESCE((SELECT max(sequence) FROM ledger WHERE partition = p.partition), 0) AS length
             FROM unnest(CAST(:partitions AS smallint[])) AS p (partition)
             """
         ),
         {"partitions": list(partitions)},
     )
-    return {partition: sequence for partition, sequence in rows}
+    return {row.partition: row.length for row in rows}
 
 
 def tickers(connection: Connection, partitions: Sequence[int]) -> list[KnownTicker]:
     """The tickers of some partitions."""
     rows = connection.execute(
-        text(
-            "SELECT ticker, timeframe, partition FROM ticker WHERE partition = ANY(:partitions) ORDER BY ticker"
-        ),
-        {"partitions": list(partitions)},
+        text("SELECT ticker, timeframe, partition FROM ticker WHERE partition = ANY(:those) ORDER BY ticker"),
+        {"those": list(partitions)},
     )
     return [KnownTicker(*row) for row in rows]
 
@@ -96,39 +96,34 @@ def evaluated_candles(
 
     Read in parts by time, so that no statement and no answer grows with the history.
     """
-    first, last, count = connection.execute(
-        text(
-            """
-            SELECT (SELECT min(open_time) FROM candle WHERE timeframe = :timeframe),
-                (SELECT max(open_time) FROM candle WHERE timeframe = :timeframe),
-                (SELECT count(*) FROM ticker WHERE timeframe = :timeframe)
-            """
-        ),
-        {"timeframe": timeframe},
-    ).one()
-    if first is None:
-        return
-    length = length_of(timeframe)
-    span = length * max(1, CANDLES_AT_ONCE // max(1, count))
-    while first <= last:
-        yield from _part(connection, timeframe, length, partitions, first, first + span)
-        first += span
+    tickers_there = text("SELECT count(*) FROM ticker WHERE timeframe = :timeframe")
+    count = connection.execute(tickers_there, {"timeframe": timeframe}).scalar_one()
+    span = length_of(timeframe) * max(1, CANDLES_AT_ONCE // max(1, count))
+    start = BEFORE_ALL
+    while (first := _first_open_time(connection, timeframe, start)) is not None:
+        start = first + span
+        yield from _part(connection, timeframe, partitions, first, start)
+
+
+def _first_open_time(connection: Connection, timeframe: str, start: datetime) -> datetime | None:
+    first: datetime | None = connection.execute(
+        text("SELECT min(open_time) FROM candle WHERE timeframe = :timeframe AND open_time >= :start"),
+        {"timeframe": timeframe, "start": start},
+    ).scalar_one()
+    return first
 
 
 def _part(
-    connection: Connection,
-    timeframe: str,
-    length: timedelta,
-    partitions: Sequence[int],
-    start: datetime,
-    end: datetime,
+    connection: Connection, timeframe: str, partitions: Sequence[int], start: datetime, end: datetime
 ) -> Iterator[CandleBatch]:
     rows = connection.execute(
         text(
             """
             SELECT open_time, array_agg(ticker ORDER BY ticker),
-                array_agg(CAST(open AS float8) ORDER BY ticker), array_agg(CAST(high AS float8) ORDER BY ticker),
-                array_agg(CAST(low AS float8) ORDER BY ticker), array_agg(CAST(close AS float8) ORDER BY ticker),
+                array_agg(CAST(open AS float8) ORDER BY ticker),
+                array_agg(CAST(high AS float8) ORDER BY ticker),
+                array_agg(CAST(low AS float8) ORDER BY ticker),
+                array_agg(CAST(close AS float8) ORDER BY ticker),
                 array_agg(CAST(volume AS float8) ORDER BY ticker)
             FROM candle JOIN ticker USING (ticker, timeframe)
             WHERE timeframe = :timeframe AND open_time >= :start AND open_time < :end AND NOT late
@@ -138,6 +133,7 @@ def _part(
         ),
         {"timeframe": timeframe, "start": start, "end": end, "partitions": list(partitions)},
     )
+    length = length_of(timeframe)
     for opened, names, *columns in rows:
         yield CandleBatch(
             timeframe, opened + length, tuple(names), *(np.array(each, np.float64) for each in columns)

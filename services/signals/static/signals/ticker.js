@@ -182,6 +182,8 @@ export class AlertSwitch {
 if (globalThis.document?.querySelector("[data-ticker-page]")) {
   const page = new TickerPage(document);
   page.listen();
+  // on a phone the tabs scroll sideways
+  document.querySelector("[data-tab][aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   page.draw();
   new AlertSwitch(document).start();
 }

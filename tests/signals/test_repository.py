@@ -1,0 +1,70 @@
+from datetime import UTC, datetime
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services.signals.candles import Candle
+from services.signals.repository import cycles, history
+from services.signals.repository.cycles import SignalRow, TickerRow
+from tests.signals.closing import close_all, stored
+from tests.signals.market import batches, random_walk
+from tests.signals.test_runner import MakeDatabase
+
+OPENED = datetime(2024, 1, 1, tzinfo=UTC)
+EXTREMES = [
+    5e-324,
+    2.2250738585072014e-308,
+    1e-7,
+    0.1,
+    0.1 + 0.2,
+    1 / 3,
+    1e15 + 0.3,
+    1e16,
+    1e22,
+    1.7976931348623157e308,
+]
+
+
+def test_every_float64_comes_back_from_the_database_as_it_went_in(migrated: MakeDatabase) -> None:
+    database = migrated("signals")
+
+    @example(EXTREMES)
+    @settings(max_examples=30, deadline=None)
+    @given(st.lists(st.floats(min_value=0, exclude_min=True, allow_infinity=False), min_size=1, max_size=20))
+    def check(prices: list[float]) -> None:
+        candles = [Candle(f"T{number}", OPENED, *[price] * 5) for number, price in enumerate(prices)]
+        with Session(database.engine) as session:  # never committed
+            cycles.insert_candles(session, "1h", candles)
+            found = [history.candle_at(session, candle.ticker, "1h", OPENED) for candle in candles]
+        assert found == candles
+
+    check()
+
+
+def test_candles_are_read_part_by_part_and_over_long_gaps(migrated: MakeDatabase) -> None:
+    database = migrated("signals")
+    times = [datetime(year, 1, 1, tzinfo=UTC) for year in (1965, 2001, 2024)]
+    with database.transaction() as session:
+        for opened in times:
+            cycles.insert_candles(session, "1d", [Candle("T", opened, 1.0, 1.0, 1.0, 1.0, 1.0)])
+        cycles.insert_tickers(session, [TickerRow("T", "1d", 3, times[0])])
+    with database.read() as connection:
+        found = list(history.evaluated_candles(connection, "1d", [3]))
+        assert list(history.evaluated_candles(connection, "1d", [4])) == []
+    assert [batch.open_time for batch in found] == times
+
+
+def test_nothing_is_written_twice(migrated: MakeDatabase) -> None:
+    database = migrated("signals")
+    close_all(database, batches(random_walk(30, 3, seed=1)))
+    before = stored(database)
+    row = SignalRow("T9", "a", "1h", OPENED, "BUY", "BUY", 0.1)
+    with database.transaction() as session:
+        cycles.insert_signals(session, [row])
+        cycles.insert_signals(session, [])
+    with database.read() as connection:
+        stored_row = connection.execute(text("SELECT * FROM signal WHERE ticker = 'T9'")).one()
+    assert float(stored_row.close) == 0.1
+    assert len(stored(database)["signal"]) == len(before["signal"]) + 1
