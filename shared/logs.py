@@ -91,8 +91,10 @@ def configure(
         root.addHandler(handler)
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
-    for chatty in ("pika", "urllib3", "botocore", "werkzeug"):
+    for chatty in ("urllib3", "botocore", "werkzeug", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # it reports each refused connection as a dozen errors; what matters of them the bus logs itself
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     if refused is not None:
         logging.getLogger(__name__).critical("the log folder can't be written: %s", refused.strerror)
 

@@ -3,7 +3,8 @@
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pika
@@ -16,6 +17,9 @@ from shared.process import Beat
 HEARTBEAT_SECONDS = 30
 BLOCKED_SECONDS = 10
 SOCKET_SECONDS = 5
+ANSWER_SECONDS = 8.0
+"""A broker that answers a call later than this is taken for dead. pika itself would wait for ever."""
+CLOSE_SECONDS = 2.0
 STACK_SECONDS = 8
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 15.0
@@ -95,12 +99,33 @@ def keep_connected(
         stop.wait(pause)
 
 
-def close(connection: Any) -> None:
+@contextmanager
+def answered_within(connection: pika.BlockingConnection, seconds: float) -> Iterator[None]:
+    """Cut the connection when the block takes longer; the call that waits in it then raises."""
+    # BlockingConnection's own call_later comes only after the call that it should cut off
+    implementation = connection._impl  # noqa: SLF001
+    timer = implementation.ioloop.call_later(seconds, lambda: cut(implementation, seconds))
+    try:
+        yield
+    finally:
+        implementation.ioloop.remove_timeout(timer)
+
+
+def cut(implementation: Any, seconds: float) -> None:
+    """End a connection without asking the broker, as pika's heartbeat does; its callbacks get the reason."""
+    if not implementation.is_closed:
+        implementation._terminate_stream(  # noqa: SLF001 - pika has no public way to give a connection up
+            ConnectionLostError(f"the broker did not answer within {seconds:g} s")
+        )
+
+
+def close(connection: pika.BlockingConnection | None) -> None:
     """Close a connection, whatever state it is in."""
     if connection is None or not connection.is_open:
         return
     try:
-        connection.close()
+        with answered_within(connection, CLOSE_SECONDS):
+            connection.close()
     except BROKER_FAILURES as error:
         log.info("connection did not close in order", reason=describe(error))
 

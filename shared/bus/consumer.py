@@ -15,7 +15,13 @@ from pydantic import SecretStr
 
 from shared import logs
 from shared.bus import topology
-from shared.bus.connection import ConnectionLostError, keep_connected
+from shared.bus.connection import (
+    ANSWER_SECONDS,
+    CLOSE_SECONDS,
+    ConnectionLostError,
+    answered_within,
+    keep_connected,
+)
 from shared.bus.dispatcher import Message, Outcome, Verdict, hand_over, handle_in_place
 from shared.bus.subscription import Broadcast, Subscription
 from shared.process import Beat
@@ -87,12 +93,14 @@ class Consumer:
         url: str | SecretStr,
         subscription: Subscription,
         *,
+        service: str,
         name: str,
         retry_delays: Sequence[float],
         in_place_delays: Sequence[float],
     ) -> None:
         self.name = name
         self._url = url
+        self._connection_name = f"{service} {name}"
         self._subscription = subscription
         self._retry_delays = tuple(retry_delays)
         self._in_place_delays = tuple(in_place_delays)
@@ -100,14 +108,19 @@ class Consumer:
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Consume until ``stop`` is set; reconnects for ever."""
         keep_connected(
-            self.name, self._url, stop, beat, lambda connection: self._consume(connection, stop, beat)
+            self._connection_name,
+            self._url,
+            stop,
+            beat,
+            lambda connection: self._consume(connection, stop, beat),
         )
 
     def _consume(self, connection: pika.BlockingConnection, stop: threading.Event, beat: Beat) -> None:
-        channel = connection.channel()
-        topology.declare(channel, self._subscription, self._retry_delays)
-        channel.confirm_delivery()
-        channel.basic_qos(prefetch_count=1 if self._subscription.ordered else self._subscription.prefetch)
+        with answered_within(connection, ANSWER_SECONDS):
+            channel = connection.channel()
+            topology.declare(channel, self._subscription, self._retry_delays)
+            channel.confirm_delivery()
+            channel.basic_qos(prefetch_count=1 if self._subscription.ordered else self._subscription.prefetch)
         worker = _Worker(self._subscription, self._in_place_delays, connection)
 
         def take(
@@ -116,7 +129,8 @@ class Consumer:
             worker.add(_Delivery(method.delivery_tag, properties, _message(method, properties, body)))
 
         try:
-            consumer_tag = channel.basic_consume(self._subscription.queue, take)
+            with answered_within(connection, ANSWER_SECONDS):
+                consumer_tag = channel.basic_consume(self._subscription.queue, take)
             while not stop.is_set():
                 beat()
                 connection.process_data_events(time_limit=_LOOP_SECONDS)
@@ -126,7 +140,8 @@ class Consumer:
                 if not worker.is_alive:
                     raise ConnectionLostError("the worker ended")
             worker.close()
-            channel.basic_cancel(consumer_tag)
+            with answered_within(connection, CLOSE_SECONDS):
+                channel.basic_cancel(consumer_tag)
             while worker.is_alive:
                 beat()
                 connection.process_data_events(time_limit=_LOOP_SECONDS / 10)
@@ -168,23 +183,29 @@ class Consumer:
             app_id=message.publisher,
             headers=headers,
         )
-        channel.basic_publish(exchange, routing_key, message.body, properties, mandatory=True)
+        with answered_within(channel.connection, ANSWER_SECONDS):
+            channel.basic_publish(exchange, routing_key, message.body, properties, mandatory=True)
 
 
 class BroadcastListener:
     """Hands events to this process by a queue that lives with its connection."""
 
-    def __init__(self, url: str | SecretStr, broadcast: Broadcast, *, name: str) -> None:
+    def __init__(self, url: str | SecretStr, broadcast: Broadcast, *, service: str, name: str) -> None:
         self.name = name
         self.listening = threading.Event()
         """Set while the queue is bound: from here on nothing passes by."""
         self._url = url
+        self._connection_name = f"{service} {name}"
         self._broadcast = broadcast
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Listen until ``stop`` is set; reconnects for ever."""
         keep_connected(
-            self.name, self._url, stop, beat, lambda connection: self._listen(connection, stop, beat)
+            self._connection_name,
+            self._url,
+            stop,
+            beat,
+            lambda connection: self._listen(connection, stop, beat),
         )
 
     def _listen(self, connection: pika.BlockingConnection, stop: threading.Event, beat: Beat) -> None:
@@ -194,9 +215,10 @@ class BroadcastListener:
             message = _message(method, properties, body)
             hand_over(self._broadcast, message.routing_key, body)
 
-        channel = connection.channel()
-        name = topology.declare_broadcast(channel, self._broadcast)
-        channel.basic_consume(name, take, auto_ack=True, exclusive=True)
+        with answered_within(connection, ANSWER_SECONDS):
+            channel = connection.channel()
+            name = topology.declare_broadcast(channel, self._broadcast)
+            channel.basic_consume(name, take, auto_ack=True, exclusive=True)
         self.listening.set()
         try:
             while not stop.is_set():

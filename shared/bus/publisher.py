@@ -13,12 +13,11 @@ from pika.spec import Basic, BasicProperties
 from pydantic import SecretStr
 
 from shared import logs
-from shared.bus.connection import Backoff, describe, parameters
+from shared.bus.connection import CLOSE_SECONDS, Backoff, cut, describe, parameters
 from shared.bus.topology import EXCHANGE
 
 MAX_BODY = 15 * 1024 * 1024
 """Newer brokers close the channel over anything above 16 MiB, which would take the whole batch with it."""
-_CLOSE_SECONDS = 3.0
 _STOP_SECONDS = 10.0
 
 log = logs.logger(__name__)
@@ -246,7 +245,7 @@ def describe_any(reason: BaseException | str) -> str:
 
 
 def _drop(connection: pika.SelectConnection) -> None:
-    """End the connection in order; a frozen broker does not answer, so after a while the loop just ends."""
+    """End the connection: in order if the broker answers, else without it."""
     if connection.is_open:
         connection.close()
-    connection.ioloop.call_later(_CLOSE_SECONDS, connection.ioloop.stop)
+    connection.ioloop.call_later(CLOSE_SECONDS, lambda: cut(connection, CLOSE_SECONDS))

@@ -19,6 +19,7 @@ RETRY_DELAYS = (10.0, 60.0, 600.0)
 class RabbitBus:
     """Makes loops that carry events over RabbitMQ; each has a connection of its own, opened when it runs.
 
+    ``service`` is whose process this is: its connections are listed under that name at the broker.
     ``retry_delays`` are the seconds before the second, third, … try, the last for all further ones; each
     is a queue, so all consumers of a queue need the same. ``in_place_delays`` are for ordered subscriptions.
     """
@@ -27,10 +28,12 @@ class RabbitBus:
         self,
         url: str | SecretStr,
         *,
+        service: str = "boritrader",
         retry_delays: Sequence[float] = RETRY_DELAYS,
         in_place_delays: Sequence[float] = IN_PLACE_DELAYS,
     ) -> None:
         self._url = url
+        self._service = service
         self._retry_delays = tuple(retry_delays)
         self._in_place_delays = tuple(in_place_delays)
         self._lock = threading.Lock()
@@ -45,6 +48,7 @@ class RabbitBus:
         return Consumer(
             self._url,
             subscription,
+            service=self._service,
             name=self._name(f"consumer-{subscription.queue}"),
             retry_delays=self._retry_delays,
             in_place_delays=self._in_place_delays,
@@ -52,7 +56,9 @@ class RabbitBus:
 
     def broadcast(self, broadcast: Broadcast) -> BroadcastListener:
         """A loop that hands events to this process."""
-        return BroadcastListener(self._url, broadcast, name=self._name(f"broadcast-{broadcast.name}"))
+        return BroadcastListener(
+            self._url, broadcast, service=self._service, name=self._name(f"broadcast-{broadcast.name}")
+        )
 
     def _name(self, name: str) -> str:
         with self._lock:

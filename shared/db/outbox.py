@@ -1,5 +1,6 @@
 """Events that wait for the bus, written in the transaction whose facts they tell."""
 
+import json
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,10 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Uuid,
-    column,
     func,
-    insert,
-    table,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -33,14 +31,9 @@ from shared.logs import correlation_id as current_correlation_id
 CHANNEL = "outbox"
 """The NOTIFY channel on which the table's trigger wakes the relay."""
 
-_OUTBOX = table(
-    "outbox",
-    column("id", Uuid()),
-    column("type", String()),
-    column("aggregate_id", String()),
-    column("aggregate_version", BigInteger()),
-    column("payload", JSONB()),
-    column("headers", JSONB()),
+_ADD = text(
+    "INSERT INTO outbox (id, type, aggregate_id, aggregate_version, payload, headers) VALUES"
+    " (:id, :type, :aggregate_id, :aggregate_version, CAST(:payload AS jsonb), CAST(:headers AS jsonb))"
 )
 
 
@@ -88,16 +81,16 @@ def add(
         aggregate_version=aggregate_version,
         correlation_id=correlation_id or current_correlation_id(),
     )
-    encode(envelope)
     session.execute(
-        insert(_OUTBOX).values(
-            id=envelope.id,
-            type=envelope.routing_key,
-            aggregate_id=aggregate_id,
-            aggregate_version=aggregate_version,
-            payload=envelope.model_dump(mode="json", by_alias=True),
-            headers=monitoring.trace_headers(),
-        )
+        _ADD,
+        {
+            "id": envelope.id,
+            "type": envelope.routing_key,
+            "aggregate_id": aggregate_id,
+            "aggregate_version": aggregate_version,
+            "payload": encode(envelope).decode(),
+            "headers": json.dumps(monitoring.trace_headers()),
+        },
     )
     return envelope
 

@@ -8,6 +8,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from shared.db import migrate
 from shared.db.engine import Database, NotMigrated
+from shared.db.revisions import newest_revision
 
 SERVICES = ("auth", "billing", "notify", "signals")
 DatabaseUrl = Callable[..., str]
@@ -67,7 +68,7 @@ def test_the_command_says_where_the_database_is(
     assert migrate.main(["auth", "current", "--database-url", url]) == 0
     assert "auth: empty" in capsys.readouterr().out
     assert migrate.main(["auth", "--database-url", url]) == 0
-    newest = migrate.newest_revision("auth")
+    newest = newest_revision("auth")
     assert newest is not None
     assert f"auth: {newest}" in capsys.readouterr().out
 
