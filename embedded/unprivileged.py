@@ -1,8 +1,8 @@
 """Run a command as an unprivileged user, when the caller is root.
 
 PostgreSQL refuses to run as root, and NGINX and Valkey need not. The command is given to this file as a
-script of its own (`python -I unprivileged.py USER OPTIONS -- COMMAND…`), because changing the user of a process with
-threads is not safe between fork and exec.
+script of its own (`python -I unprivileged.py USER OPTIONS -- COMMAND…`), because changing the user of a
+process with threads is not safe between fork and exec.
 
 The checkout or the data folder may lie below a folder that only root can enter (`/root`). No permission of
 such a folder is touched. Instead the command keeps the one capability that lets it pass through them (Linux,

@@ -1,7 +1,7 @@
 """Build the marketing site and the gateway's error pages: `python -m gateway.build_site STATIC_DIR SITE_DIR`.
 
-Runs after the build of the static files, whose manifest gives the names with a hash in them. The site's own style
-sheet is put among the static files. Needs Python alone.
+Runs after the build of the static files, whose manifest gives the names with a hash in them. The site's own
+style sheet is put among the static files. Needs Python alone.
 """
 
 import gzip

@@ -28,12 +28,17 @@ class Launched:
     """A run of the launcher with an environment of its own."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        self.port = int(environment.get("PORT", 0))
+        self.port = int(environment["PORT"]) if environment["PORT"].isdigit() else 0
         self.data_dir = folder
         self.process = subprocess.Popen(
             [sys.executable, "-m", "embedded"],
             cwd=ROOT,
-            env={"PATH": os.environ["PATH"], "HOME": str(folder.parent), "DATA_DIR": str(folder), **environment},
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(folder.parent),
+                "DATA_DIR": str(folder),
+                **environment,
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -198,9 +203,12 @@ def test_a_relative_feed_is_found_and_its_broken_rows_are_told(data_dir: Path) -
     feed = data_dir.parent / "feed"
     feed.mkdir()
     rows = [f"2020-01-{day:02},1,2,0.5,1.5,10" for day in range(1, 9)]
-    (feed / "GOOD.csv").write_text("\n".join(["time,open,high,low,close,volume", *rows, "2020-01-09,1,2,0.5,x,1"]))
+    (feed / "GOOD.csv").write_text(
+        "\n".join(["time,open,high,low,close,volume", *rows, "2020-01-09,1,2,0.5,x,1"])
+    )
     launched = Launched(
-        data_dir, {"PORT": str(free_port()), "FEED": f"replay:{os.path.relpath(feed, ROOT)}", "REPLAY_SPEED": "0"}
+        data_dir,
+        {"PORT": str(free_port()), "FEED": f"replay:{os.path.relpath(feed, ROOT)}", "REPLAY_SPEED": "0"},
     )
     launched.wait_ready()
     launched.process.send_signal(signal.SIGTERM)

@@ -15,7 +15,10 @@ def app(*rules: str) -> Flask:
 
 def test_a_path_goes_to_the_service_that_has_it() -> None:
     mount = Mount(
-        {"a": app("/x", "/things/<int:number>", "/api/v1/things"), "b": app("/y", "/api/v1/others/<path:rest>")}
+        {
+            "a": app("/x", "/things/<int:number>", "/api/v1/things"),
+            "b": app("/y", "/api/v1/others/<path:rest>"),
+        }
     )
     paths = {
         "/x": "a", "/things/7": "a", "/things/none": "a", "/api/v1/things": "a", "/y": "b",

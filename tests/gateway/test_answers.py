@@ -4,6 +4,8 @@ import gzip
 import json
 import re
 import socket
+import threading
+import time
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -131,7 +133,9 @@ def test_an_error_of_a_service_is_its_own_to_explain(
 
 def test_the_site_loads_nothing_from_elsewhere_and_nothing_inline(gateway: Gateway) -> None:
     class Page(HTMLParser):
-        links: list[str] = []
+        def __init__(self) -> None:
+            super().__init__()
+            self.links: list[str] = []
 
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             given = dict(attrs)
@@ -179,7 +183,13 @@ def test_the_log_holds_no_secrets(gateway: Gateway) -> None:
         "/unsubscribe/s3cret-of-a-link?token=s3cret-of-a-query", ("Referer", "http://127.0.0.1/x?s3cret")
     )
     gateway.request("/login?s3cret", ("Cookie", "session=s3cret"), ("Authorization", "Bearer s3cret"))
-    lines = [json.loads(line) for line in (gateway.folder / "access.log").read_text().splitlines()]
+    log = gateway.folder / "access.log"
+    pause, deadline = threading.Event(), time.monotonic() + 10
+    # a line is written when its answer has gone out
+    while '"path":"/login"' not in log.read_text():
+        assert time.monotonic() < deadline
+        pause.wait(0.02)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert {"/unsubscribe/…", "/login"} <= {line["path"] for line in lines}
     assert "s3cret" not in (gateway.folder / "access.log").read_text()
     assert "s3cret" not in (gateway.folder / "nginx.log").read_text()

@@ -46,6 +46,12 @@ def test_a_path_that_could_mean_another_is_refused(gateway: Gateway, path: str) 
     assert gateway.seen() == []
 
 
+@pytest.mark.parametrize(("path", "status"), [("/tickers/a;b", 400), ("//", 400), ("/api//views", 400)])
+def test_a_refused_path_is_explained_like_any_error(gateway: Gateway, path: str, status: int) -> None:
+    answer = gateway.request(path)
+    assert (answer.status, b"would send" in answer.body) == (status, True)
+
+
 def test_an_absolute_uri_is_judged_by_its_path_and_host(gateway: Gateway) -> None:
     assert gateway.request("http://127.0.0.1/sys-admin/../login").status == 400
     assert gateway.request("http://127.0.0.1/internal/identity").status == 404
