@@ -7,11 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.shared.web.conftest import NOWHERE
@@ -81,12 +83,17 @@ def server(tmp_path: Path) -> Iterator[Server]:
         server.process.wait(25)
 
 
-def _metrics_folders() -> set[Path]:
-    return {
-        folder
-        for parent in (Path("/dev/shm"), Path("/tmp"))
-        for folder in parent.glob("boritrader-metrics-*")
+def _folder_of(server: Server) -> Path:
+    """Where its workers keep their counts: in memory or, where there is none to write to, on disk."""
+    workers = [worker.pid for worker in psutil.Process(server.process.pid).children()]
+    found = {
+        path.parent
+        for worker in workers
+        for place in (Path("/dev/shm"), Path(tempfile.gettempdir()))
+        for path in place.glob(f"boritrader-*/*_{worker}.db")
     }
+    assert len(found) == 1
+    return found.pop()
 
 
 def test_all_workers_are_counted_together(server: Server) -> None:
@@ -105,14 +112,13 @@ def _healthz_count(server: Server) -> int:
 
 
 def test_it_stops_on_sigterm_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    before = _metrics_folders()
     server = Server(tmp_path)
     try:
         server.wait_until_up()
-        assert len(_metrics_folders() - before) == 1
+        folder = _folder_of(server)
     finally:
         server.process.send_signal(signal.SIGTERM)
         code = server.process.wait(25)
     assert code == 0
-    assert _metrics_folders() == before
+    assert not folder.exists()
     assert "Traceback" not in server.log.read_text()
