@@ -25,6 +25,17 @@ logs.use_standard_logging()
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--full-size``: the reliability tests at the size of their promises (``make chaos``)."""
+    parser.addoption("--full-size", action="store_true", help="run the tests of reliability at full size")
+
+
+@pytest.fixture(scope="session")
+def full_size(request: pytest.FixtureRequest) -> bool:
+    """Whether the reliability tests run at the size of their promises."""
+    return bool(request.config.getoption("--full-size"))
+
+
 @pytest.fixture(scope="session")
 def server_dir() -> Iterator[Path]:
     """A folder for servers' files, gone after the session."""

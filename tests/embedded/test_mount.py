@@ -21,8 +21,9 @@ def test_a_path_goes_to_the_service_that_has_it() -> None:
         }
     )
     paths = {
-        "/x": "a", "/things/7": "a", "/things/none": "a", "/api/v1/things": "a", "/y": "b",
-        "/api/v1/others/a/b": "b", "/api/v1/others": None, "/xy": None, "/healthz": None, "/metrics": None, "": None,
+        "/x": "a", "/things/7": "a", "/things/none": "a", "/api/v1/things": "a",
+        "/y": "b", "/api/v1/others/a/b": "b", "/api/v1/others": None, "/xy": None,
+        "/healthz": None, "/metrics": None, "": None,
     }  # fmt: skip
     assert {path: mount.owner(path) for path in paths} == paths
 

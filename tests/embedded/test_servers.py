@@ -64,7 +64,7 @@ def test_postgres_is_safe_against_a_power_cut_unless_a_test_gives_that_up(privat
             server.stop()
 
 
-def test_services_are_no_superusers_and_nobody_gets_in_without_the_password(postgres: PostgresServer) -> None:
+def test_services_are_no_superusers_and_need_the_password(postgres: PostgresServer) -> None:
     with connect(postgres) as connection:
         row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
     assert row == (False,)
@@ -104,7 +104,8 @@ def test_the_servers_of_a_killed_launcher_are_ended_by_the_next(private: Path) -
         "import os, sys, time; from pathlib import Path\n"
         "from embedded.postgres import PostgresServer; from embedded.valkey import ValkeyServer\n"
         "folder = Path(sys.argv[1])\n"
-        "servers = PostgresServer.start(folder / 'pg', durable=False), ValkeyServer.start(folder / 'valkey')\n"
+        "postgres = PostgresServer.start(folder / 'pg', durable=False)\n"
+        "servers = postgres, ValkeyServer.start(folder / 'valkey')\n"
         "print(*[server.pid for server in servers], flush=True); time.sleep(600)\n"
     )
     with subprocess.Popen(
@@ -195,7 +196,7 @@ def test_nginx_serves_from_a_private_checkout_and_lets_go_of_its_port(private: P
 
 
 def test_a_refused_configuration_is_one_line_and_leaves_nothing(private: Path) -> None:
-    with pytest.raises(StartError, match="NGINX can't start: .*invalid rate") as caught:
+    with pytest.raises(StartError, match=r"NGINX can't start: .*invalid rate") as caught:
         NginxServer.start(
             private / "nginx",
             {

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 from flask import Flask
@@ -18,6 +19,7 @@ from embedded.keys import load_or_make
 from embedded.mount import OWN_OF_EACH, Mount
 from embedded.nginx import GATEWAY
 from shared.db.engine import Database
+from shared.settings import load
 
 NEVER_PUBLIC = re.compile(r"/internal/|/openapi-")
 LISTED = re.compile(r"^location (=|\^~) (\S+) +\{.*proxy_pass http://\$(\w+);", re.MULTILINE)
@@ -28,7 +30,7 @@ URL = "postgresql+psycopg://nobody@127.0.0.1:1/none"
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Flask]]:
     """All apps as the embedded default composes them; they open no connection."""
     keys = load_or_make(tmp_path_factory.mktemp("keys") / "keys.json")
-    common = {
+    common: dict[str, Any] = {
         "database_url": URL,
         "secret_key": keys.secret_key,
         "identity_public_keys": keys.identity_public_keys,
@@ -37,12 +39,22 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Flask]]
     database = Database(URL, application_name="test")
     yield {
         "auth": services.auth.app.create_app(
-            services.auth.config.Settings(**common, identity_private_key=keys.identity_private_key), database
+            load(services.auth.config.Settings, **common, identity_private_key=keys.identity_private_key),
+            database,
         ),
-        "billing": services.billing.app.create_app(services.billing.config.Settings(**common), database),
-        "signals": services.signals.app.create_app(services.signals.config.Settings(**common), database),
+        "billing": services.billing.app.create_app(
+            load(services.billing.config.Settings, **common), database
+        ),
+        "signals": services.signals.app.create_app(
+            load(services.signals.config.Settings, **common), database
+        ),
         "notify": services.notify.app.create_app(
-            services.notify.config.Settings(**common, mail_url="file:mail", mail_from="a@boritrader.example"),
+            load(
+                services.notify.config.Settings,
+                **common,
+                mail_url="file:mail",
+                mail_from="a@boritrader.example",
+            ),
             database,
         ),
     }
@@ -51,7 +63,7 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Flask]]
 
 def listed() -> list[tuple[str, str, str]]:
     """(kind, path, service) of every route of the gateway that goes to a service."""
-    return LISTED.findall((GATEWAY / "routes.conf").read_text())
+    return cast("list[tuple[str, str, str]]", LISTED.findall((GATEWAY / "routes.conf").read_text()))
 
 
 def receiver(path: str) -> str | None:

@@ -1,4 +1,4 @@
-"""`python -m tests.support.check_compose`: Compose's own reading of compose.yaml, with secrets as `make up` makes them."""
+"""`python -m tests.support.check_compose`: Compose's own reading of compose.yaml, with made secrets."""
 
 import subprocess
 import sys

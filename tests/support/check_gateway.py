@@ -25,7 +25,7 @@ UPSTREAMS = ("AUTH", "BILLING", "NOTIFY", "SIGNALS", "LIVE")
 
 
 def variants(folder: Path) -> Mapping[str, Mapping[str, str]]:
-    """The settings of each place, as embedded/__main__.py, gateway/Dockerfile and the operations guide have them.
+    """The settings of each place, as embedded/__main__.py, compose.yaml and a load balancer would have them.
 
     PREBUILT_GZIP stays off: the wheel's NGINX lacks that module, the image's has it.
     """
@@ -93,15 +93,16 @@ def check(name: str, settings: Mapping[str, str], folder: Path) -> bool:
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         if ran.returncode != 0:
             good = False
-            print(f"{name}: {Path(command[0]).name}\n{ran.stdout}{ran.stderr}", file=sys.stderr)
-    print(f"{name}: {'good' if good else 'refused'}")
+            print(f"{name}: {Path(command[0]).name}\n{ran.stdout}{ran.stderr}", file=sys.stderr)  # noqa: T201 - a command
+    print(f"{name}: {'good' if good else 'refused'}")  # noqa: T201 - a command
     return good
 
 
 def main() -> int:
     """The command: status 1 when a variant is refused."""
     with tempfile.TemporaryDirectory() as folder:
-        return 0 if all([check(*variant, Path(folder)) for variant in variants(Path(folder)).items()]) else 1
+        results = [check(*variant, Path(folder)) for variant in variants(Path(folder)).items()]
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":
