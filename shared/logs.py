@@ -59,7 +59,7 @@ def configure(
         processors=[
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
-            structlog.stdlib.ExtraAdder(),
+            _add_extras,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
@@ -149,6 +149,14 @@ def _scrubbed(key: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_scrubbed("", item) for item in value]
     return value
+
+
+_EXTRAS = structlog.stdlib.ExtraAdder()
+
+
+def _add_extras(logger_: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The library's ``extra=``; on structlog's own records it would only find structlog's machinery."""
+    return event if event["_from_structlog"] else _EXTRAS(logger_, method, event)
 
 
 def _add_process(name: str) -> Any:

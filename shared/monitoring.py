@@ -39,7 +39,7 @@ def init_sentry(dsn: SecretStr | str | None, *, service: str, environment: str, 
         dsn=dsn.get_secret_value() if isinstance(dsn, SecretStr) else dsn,
         environment=environment,
         server_name=service,
-        send_default_pii=False,
+        # no personal data is the default; saying so by send_default_pii is deprecated
         include_local_variables=False,
         max_request_body_size="never",
         before_send=_scrub_event,

@@ -127,8 +127,16 @@ class Supervisor:
 class HealthServer:
     """``/healthz``, ``/readyz`` and ``/metrics`` of a process that serves nothing else."""
 
-    def __init__(self, port: int, supervisor: Supervisor, ready: Callable[[], None]) -> None:
-        self._server = http.server.ThreadingHTTPServer(("", port), _handler(supervisor, ready))
+    def __init__(
+        self,
+        port: int,
+        supervisor: Supervisor,
+        ready: Callable[[], None],
+        *,
+        beat_seconds: float = BEAT_SECONDS,
+    ) -> None:
+        handler = _handler(supervisor, ready, beat_seconds)
+        self._server = http.server.ThreadingHTTPServer(("", port), handler)
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
@@ -175,14 +183,16 @@ def run(
             signal.signal(number, handler)
 
 
-def _handler(supervisor: Supervisor, ready: Callable[[], None]) -> type[http.server.BaseHTTPRequestHandler]:
+def _handler(
+    supervisor: Supervisor, ready: Callable[[], None], beat_seconds: float
+) -> type[http.server.BaseHTTPRequestHandler]:
     class Handler(http.server.BaseHTTPRequestHandler):
         timeout = 5
 
         def do_GET(self) -> None:
             match self.path:
                 case "/healthz":
-                    stale = supervisor.stale()
+                    stale = supervisor.stale(beat_seconds)
                     self._json(503 if stale else 200, {"status": "stale" if stale else "ok", "stale": stale})
                 case "/readyz":
                     try:

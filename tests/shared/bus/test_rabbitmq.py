@@ -58,12 +58,26 @@ class Flow:
         with self.billing.read() as connection:
             return list(connection.execute(text("SELECT note FROM effect ORDER BY n")).scalars())
 
+    def await_notes(self, number: int) -> None:
+        eventually(lambda: len(self.notes()) >= number)
+
     def waiting(self) -> int:
         with self.auth.read() as connection:
             return outbox.waiting(connection)
 
     def channel(self) -> pika.adapters.blocking_connection.BlockingChannel:
         return pika.BlockingConnection(pika.URLParameters(self.url)).channel()
+
+    def await_dead(self, number: int) -> list[tuple[pika.BasicProperties, bytes]]:
+        """Wait for so many dead letters and take them."""
+        found: list[tuple[pika.BasicProperties, bytes]] = []
+
+        def complete() -> bool:
+            found.extend(self.dead())
+            return len(found) >= number
+
+        eventually(complete)
+        return found
 
     def dead(self) -> list[tuple[pika.BasicProperties, bytes]]:
         """The dead letters, taken."""
@@ -103,7 +117,7 @@ def test_a_broker_killed_and_restarted_under_load_loses_and_doubles_nothing(
     teller = threading.Thread(target=tell_all)
     teller.start()
     for mark in (20, 200):
-        eventually(lambda mark=mark: len(flow.notes()) >= mark)
+        flow.await_notes(mark)
         broker.kill()
         broker.start()
     teller.join()
@@ -196,8 +210,7 @@ def test_bytes_that_are_no_message_are_dead_letters_with_their_reason(flow: Flow
         channel.basic_publish("boritrader", "auth.user_deleted.v1", body, properties)
     flow.tell(2)
     eventually(lambda: flow.notes() == ["1", "2"])
-    dead: list[tuple[pika.BasicProperties, bytes]] = []
-    eventually(lambda: dead.extend(flow.dead()) or len(dead) == 3)
+    dead = flow.await_dead(3)
     channel.connection.close()
     assert sorted(body for _, body in dead) == [b"[]", b"{}", b"\xff\x00 no json"]
     for properties, _ in dead:
@@ -233,7 +246,6 @@ def test_the_policies_are_accepted_and_guard_against_a_message_that_kills(
         return method is None
 
     eventually(die_of_it)
-    dead: list[tuple[pika.BasicProperties, bytes]] = []
-    eventually(lambda: dead.extend(flow.dead()) or len(dead) == 1)
+    dead = flow.await_dead(1)
     assert dead[0][1] == b"deadly"
     assert dead[0][0].headers["x-first-death-reason"] == "delivery_limit"
