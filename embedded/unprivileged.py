@@ -21,7 +21,10 @@ from pathlib import Path
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
 CAP_NET_BIND_SERVICE = 10
+CAP_SETPCAP = 8
 PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAPBSET_READ = 23
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
@@ -64,18 +67,31 @@ def command(argv: list[str], *, reach: list[Path], like: Path, bind_low_port: bo
     return [sys.executable, "-I", str(Path(__file__).resolve()), name, *options, *paths, "--", *argv]
 
 
-def _keep(capabilities: list[int]) -> bool:
-    """Keep exactly these capabilities over the coming exec; False when the system does not let us."""
+def _keep(capabilities: list[int], *, honoured_by_access: bool) -> bool:
+    """Keep exactly these capabilities over the coming exec; False when the system does not let us.
+
+    `honoured_by_access`: access(2) counts them too. PostgreSQL asks it whether its own programs are there.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
-    mask = sum(1 << capability for capability in capabilities)
-    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
-    # effective, permitted, inheritable; twice, for the capabilities above 31
-    sets = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)
-    if libc.capset(header, sets) != 0:
+    if honoured_by_access and not (
+        _set(libc, [CAP_SETPCAP]) and libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) == 0
+    ):
         return False
-    return all(
+    return _set(libc, capabilities) and all(
         libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) == 0 for capability in capabilities
     )
+
+
+def _set(libc: ctypes.CDLL, capabilities: list[int]) -> bool:
+    """Have these capabilities, and be able to have those that we could have before."""
+    mask = sum(1 << capability for capability in capabilities)
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    current = (ctypes.c_uint32 * 6)()
+    if libc.capget(header, current) != 0:
+        return False
+    # effective, permitted, inheritable; twice, for the capabilities above 31
+    sets = (ctypes.c_uint32 * 6)(mask, current[1], mask, 0, 0, 0)
+    return int(libc.capset(header, sets)) == 0
 
 
 def _available(capability: int) -> bool:
@@ -111,7 +127,7 @@ def main(arguments: list[str]) -> int:
         keep = [CAP_NET_BIND_SERVICE] if options.bind_low_port else []
         if unreachable:
             keep.append(CAP_DAC_READ_SEARCH if _available(CAP_DAC_READ_SEARCH) else CAP_DAC_OVERRIDE)
-        if _keep(keep):
+        if _keep(keep, honoured_by_access=bool(unreachable)):
             unreachable = [path for path in unreachable if not _readable(path)]
     if unreachable:
         print(

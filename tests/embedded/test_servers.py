@@ -14,6 +14,7 @@ import pytest
 import redis
 from sqlalchemy import make_url
 
+from embedded import unprivileged
 from embedded.nginx import NginxServer, derive, render
 from embedded.postgres import PostgresServer
 from embedded.processes import FolderLock, StartError, command_line, free_port, port_is_free
@@ -97,6 +98,20 @@ def test_a_server_that_can_reach_its_files_keeps_no_capability(valkey: ValkeySer
     status = Path(f"/proc/{valkey.pid}/status").read_text().splitlines()
     effective = next(line for line in status if line.startswith("CapEff:")).split()[1]
     assert int(effective, 16) in (0, 1 << 2)  # CAP_DAC_READ_SEARCH where the checkout is private
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to drop")
+def test_programs_in_a_private_folder_are_found_and_nothing_else_may_be_done(private: Path) -> None:
+    program = private / "program"
+    program.write_text('#!/bin/sh\n[ -x "$0" ] && id -u && grep CapEff /proc/self/status && touch beside')
+    program.chmod(0o755)
+    argv = unprivileged.command([str(program)], reach=[program, private], like=private)
+    assert argv[-1] == str(program)
+    ran = subprocess.run(argv, cwd=private, capture_output=True, text=True, check=False)
+    uid, capabilities = ran.stdout.split("\n")[:2]
+    assert uid != "0"
+    assert capabilities.split() == ["CapEff:", f"{1 << 2:016x}"]
+    assert "Permission denied" in ran.stderr, "it may read, not write"
 
 
 def test_the_servers_of_a_killed_launcher_are_ended_by_the_next(private: Path) -> None:
