@@ -6,7 +6,6 @@ from apiflask import APIFlask
 
 from services.notify import dev_mail
 from services.notify.api import api
-from services.notify.channels.email import folder_of
 from services.notify.composing import number, price, seconds
 from services.notify.config import Settings
 from services.notify.constants import SERVICE
@@ -28,7 +27,6 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.extensions[TOKENS] = UnsubscribeTokens(settings.secret_key)
     app.register_blueprint(api)
     app.register_blueprint(pages)
-    folder = folder_of(settings.mail_url.get_secret_value())
-    if settings.embedded and folder is not None:
-        app.register_blueprint(dev_mail.blueprint(folder))
+    if settings.embedded and settings.mail_folder is not None:
+        app.register_blueprint(dev_mail.blueprint(settings.mail_folder))
     return app

@@ -3,12 +3,21 @@
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import parseaddr
+from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from shared.settings import ServiceSettings
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder that a MAIL_URL names, relative to where the process runs; None when mails go elsewhere."""
+    scheme, _, folder = url.partition(":")
+    if scheme != "file" or not folder.strip("/"):
+        return None
+    return Path("/" + folder.lstrip("/") if folder.startswith("//") else folder)
 
 
 class Settings(ServiceSettings):
@@ -51,11 +60,18 @@ class Settings(ServiceSettings):
 
     @model_validator(mode="after")
     def _choices_fit_together(self) -> Self:
-        scheme = urlsplit(self.mail_url.get_secret_value()).scheme
-        if scheme not in ("ses", "smtp", "smtps", "file"):
-            raise ValueError("MAIL_URL begins with ses://, smtp://, smtps:// or file:")
-        if self.mail_concurrency > 1 and scheme != "ses":
+        url = self.mail_url.get_secret_value()
+        parts = urlsplit(url)
+        named = parts.scheme in ("ses", "smtp", "smtps") and parts.hostname
+        if not named and folder_of(url) is None:
+            raise ValueError("MAIL_URL is ses://REGION, smtp://HOST, smtps://HOST or file:DIR")
+        if self.mail_concurrency > 1 and parts.scheme != "ses":
             raise ValueError("MAIL_CONCURRENCY above 1 is for ses:// only")
         if self.mail_lease < 8 * self.mail_timeout:
             raise ValueError("MAIL_LEASE is at least eight times MAIL_TIMEOUT")
         return self
+
+    @property
+    def mail_folder(self) -> Path | None:
+        """The folder that mails go to; None when they leave the machine."""
+        return folder_of(self.mail_url.get_secret_value())

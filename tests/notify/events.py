@@ -13,7 +13,7 @@ from sqlalchemy import text
 from services.notify.constants import EVENTS_QUEUE
 from services.notify.handlers import HANDLERS
 from shared.contracts.auth import UserDeletedV1, UserRegisteredV1
-from shared.contracts.billing import Channel, Entitlements, EntitlementChangedV1
+from shared.contracts.billing import Channel, EntitlementChangedV1, Entitlements
 from shared.contracts.envelope import Envelope, Event
 from shared.contracts.signals import (
     AlgorithmsListedV1,
@@ -149,8 +149,8 @@ def alert(
     """An alert, put where the API puts it."""
     made = rows(
         database,
-        "INSERT INTO alert (user_id, algorithm, ticker, channels) VALUES (:user, :algorithm, :ticker, :channels)"
-        " RETURNING id",
+        "INSERT INTO alert (user_id, algorithm, ticker, channels)"
+        " VALUES (:user, :algorithm, :ticker, :channels) RETURNING id",
         user=user_id,
         algorithm=algorithm,
         ticker=ticker,
@@ -170,7 +170,7 @@ def execute(database: Database, statement: str, **parameters: Any) -> None:
         connection.execute(text(statement), parameters)
 
 
-def deliveries(database: Database, kind: str = "view_changed") -> list[tuple[str, str, str]]:
+def deliveries(database: Database, kind: str = "view_changed") -> list[tuple[str, str, str | None]]:
     """(user, channel, ticker) of all deliveries of a kind, in order."""
     found = rows(
         database,

@@ -31,15 +31,15 @@ def test_an_alert_is_made_listed_and_deleted(database: Database, browser: Callab
     ada = browser("ada")
     made = ada.call("POST", "/api/v1/alerts", BTC_BY_MAIL | {"channels": ["live", "mail", "live"]})
     assert made.status_code == 201
-    assert made.json["channels"] == ["mail", "live"]
-    assert made.json["algorithm_name"] == "Moving Average Crossover"
+    assert made.get_json()["channels"] == ["mail", "live"]
+    assert made.get_json()["algorithm_name"] == "Moving Average Crossover"
     everything = ada.call("POST", "/api/v1/alerts", {"algorithm": RSI, "ticker": None, "channels": ["mail"]})
-    assert everything.json["ticker"] is None
+    assert everything.get_json()["ticker"] is None
     listed = ada.get("/api/v1/alerts")
-    assert listed.json == {"items": [made.json, everything.json], "next": None}
-    gone = ada.call("DELETE", f"/api/v1/alerts/{made.json['id']}")
+    assert listed.get_json() == {"items": [made.get_json(), everything.get_json()], "next": None}
+    gone = ada.call("DELETE", f"/api/v1/alerts/{made.get_json()['id']}")
     assert (gone.status_code, gone.data) == (204, b"")
-    assert ada.get("/api/v1/alerts").json["items"] == [everything.json]
+    assert ada.get("/api/v1/alerts").get_json()["items"] == [everything.get_json()]
 
 
 def test_asking_again_changes_the_channels_and_answers_200(
@@ -50,8 +50,8 @@ def test_asking_again_changes_the_channels_and_answers_200(
     first = ada.call("POST", "/api/v1/alerts", BTC_BY_MAIL)
     again = ada.call("POST", "/api/v1/alerts", BTC_BY_MAIL | {"channels": ["live"]})
     assert (first.status_code, again.status_code) == (201, 200)
-    assert again.json == first.json | {"channels": ["live"]}
-    assert ada.get("/api/v1/alerts").json["items"] == [again.json]
+    assert again.get_json() == first.get_json() | {"channels": ["live"]}
+    assert ada.get("/api/v1/alerts").get_json()["items"] == [again.get_json()]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_wrong_field_is_a_400_that_names_it(
     refused = browser("ada").call("POST", "/api/v1/alerts", body)
     assert refused.status_code == 400
     assert refused.content_type == "application/problem+json"
-    assert any(fault["field"].startswith(field) for fault in refused.json["errors"]), refused.json
+    assert any(fault["field"].startswith(field) for fault in refused.get_json()["errors"]), refused.get_json()
     assert rows(database, "SELECT * FROM alert") == []
 
 
@@ -97,7 +97,7 @@ def test_more_alerts_than_the_plan_has_are_a_403(database: Database, browser: Ca
     ada = browser("ada")
     assert ada.call("POST", "/api/v1/alerts", BTC_BY_MAIL).status_code == 201
     refused = ada.call("POST", "/api/v1/alerts", BTC_BY_MAIL | {"ticker": "ETHUSD"})
-    assert (refused.status_code, refused.json["code"]) == (403, "alert_limit_reached")
+    assert (refused.status_code, refused.get_json()["code"]) == (403, "alert_limit_reached")
 
 
 def test_the_limit_holds_when_eight_ask_at_once(
@@ -133,7 +133,7 @@ def test_the_limit_holds_when_eight_ask_at_once(
 def test_a_channel_outside_the_plan_is_a_403(database: Database, browser: Callable[..., Browser]) -> None:
     person(database, "ada", channels=("mail",))
     refused = browser("ada").call("POST", "/api/v1/alerts", BTC_BY_MAIL | {"channels": ["mail", "live"]})
-    assert (refused.status_code, refused.json["code"]) == (403, "channel_not_in_plan")
+    assert (refused.status_code, refused.get_json()["code"]) == (403, "channel_not_in_plan")
 
 
 def test_a_webhook_without_an_address_is_a_409_rather_than_silence(
@@ -141,7 +141,7 @@ def test_a_webhook_without_an_address_is_a_409_rather_than_silence(
 ) -> None:
     person(database, "ada")
     refused = browser("ada").call("POST", "/api/v1/alerts", BTC_BY_MAIL | {"channels": ["webhook"]})
-    assert (refused.status_code, refused.json["code"]) == (409, "channel_not_set_up")
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "channel_not_set_up")
 
 
 @pytest.mark.parametrize("known", ["nothing", "contact", "entitlement", "deletion"])
@@ -155,7 +155,7 @@ def test_an_account_that_has_not_reached_us_is_being_prepared(
     if known == "deletion":
         handle(database, deleted("ada"))
     refused = browser("ada").call("POST", "/api/v1/alerts", BTC_BY_MAIL)
-    assert (refused.status_code, refused.json["code"]) == (409, "account_being_prepared")
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "account_being_prepared")
     assert refused.headers["Retry-After"] == "2"
 
 
@@ -166,10 +166,10 @@ def test_anothers_alert_looks_like_a_missing_one(database: Database, browser: Ca
     bob = browser("bob")
     answers = [bob.call("DELETE", f"/api/v1/alerts/{id_}") for id_ in (hers, uuid.uuid4())]
     assert [answer.status_code for answer in answers] == [404, 404]
-    bodies = [{**answer.json, "request_id": ""} for answer in answers]
+    bodies = [{**answer.get_json(), "request_id": ""} for answer in answers]
     assert bodies[0] == bodies[1]
     assert len(rows(database, "SELECT * FROM alert")) == 1
-    assert bob.get("/api/v1/alerts").json["items"] == []
+    assert bob.get("/api/v1/alerts").get_json()["items"] == []
 
 
 def test_the_list_goes_on_by_cursor(database: Database, browser: Callable[..., Browser]) -> None:
@@ -177,7 +177,7 @@ def test_the_list_goes_on_by_cursor(database: Database, browser: Callable[..., B
     made = [str(alert(database, "ada", f"T{number}")) for number in range(5)]
     ada, seen, cursor = browser("ada"), [], ""
     while True:
-        listed = ada.get(f"/api/v1/alerts?limit=2{cursor}").json
+        listed = ada.get(f"/api/v1/alerts?limit=2{cursor}").get_json()
         seen += [item["id"] for item in listed["items"]]
         if listed["next"] is None:
             break

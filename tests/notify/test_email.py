@@ -23,9 +23,9 @@ from services.notify.channels.email import (
     SesTransport,
     SmtpTransport,
     Unavailable,
-    folder_of,
     transport_of,
 )
+from services.notify.config import folder_of
 from tests.notify.smtp import SmtpServer
 
 
@@ -124,7 +124,7 @@ def test_the_password_is_told_without_tls_only_when_the_url_says_never(smtp: Smt
 
 
 def test_a_wrong_password_leaves_the_mail_for_later(smtp: SmtpServer) -> None:
-    wrong = transport_of(f"smtp://user:wrong@{LOOPBACK}:{smtp.port}?starttls=never", timeout=5)
+    wrong = transport_of(f"smtp://user:wrong@{LOOPBACK}:{smtp.port}?starttls=never", timeout=1)
     with pytest.raises(Unavailable):
         wrong.send(mail(), uuid.uuid4())
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from services.notify import handlers, live_log
 from shared.contracts.envelope import Envelope
 from shared.contracts.registry import EVENTS
+from shared.contracts.signals import View
 from shared.db.engine import Database
 from tests.notify.events import (
     CLOSE,
@@ -132,9 +133,9 @@ def test_repeated_and_shuffled_events_tell_everybody_exactly_once(database: Data
     for user in people:
         person(database, user)
         alert(database, user, None, channels=("mail", "live"))
+    turns: tuple[View, ...] = ("BUY", "SELL") * 10
     events = [
-        changed(change("BTCUSD", to), change("ETHUSD", to), hours=hours)
-        for hours, to in enumerate(("BUY", "SELL") * 10)
+        changed(change("BTCUSD", to), change("ETHUSD", to), hours=hours) for hours, to in enumerate(turns)
     ]
     envelopes = [Envelope.of(each, aggregate_id="a", aggregate_version=1) for each in events] * 3
     random.Random(7).shuffle(envelopes)

@@ -121,7 +121,7 @@ def test_the_inbox_shows_each_change_once_with_its_receipt(
         at=accepted.isoformat(),
     )
     ada = browser("ada")
-    listed = ada.get("/api/v1/inbox").json
+    listed = ada.get("/api/v1/inbox").get_json()
     assert [(item["ticker"], item["from"], item["to"]) for item in listed["items"]] == [
         ("BTCUSD", "BUY", "SELL"), ("BTCUSD", "HOLD", "BUY"),
     ]  # fmt: skip
@@ -152,11 +152,11 @@ def test_the_inbox_goes_on_by_cursor_and_shows_only_ones_own(
     for hours in range(5):
         handle(database, changed(change("BTCUSD"), hours=hours))
     ada = browser("ada")
-    first = ada.get("/api/v1/inbox?limit=3").json
-    second = ada.get(f"/api/v1/inbox?limit=3&cursor={first['next']}").json
+    first = ada.get("/api/v1/inbox?limit=3").get_json()
+    second = ada.get(f"/api/v1/inbox?limit=3&cursor={first['next']}").get_json()
     assert [len(first["items"]), len(second["items"]), second["next"]] == [3, 2, None]
     assert len({item["id"] for item in first["items"] + second["items"]}) == 5
-    assert browser("bob").get("/api/v1/inbox").json["items"] == []
+    assert browser("bob").get("/api/v1/inbox").get_json()["items"] == []
     assert "Nothing yet" in browser("bob").get("/inbox").text
 
 

@@ -15,6 +15,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from services.notify.config import folder_of
+
 SMTP_PORT = 587
 SMTPS_PORT = 465
 IDLE_SECONDS = 5.0
@@ -256,14 +258,6 @@ def transport_of(url: str, *, timeout: float) -> MailTransport:
         )
         return SesTransport(client, configuration_set=options.get("configuration_set"))
     raise ValueError("a mail URL begins with ses://REGION, smtp://HOST, smtps://HOST or file:DIR")
-
-
-def folder_of(url: str) -> Path | None:
-    """The folder that a MAIL_URL names, relative to where the process runs; None when mails go elsewhere."""
-    scheme, _, folder = url.partition(":")
-    if scheme != "file" or not folder.strip("/"):
-        return None
-    return Path("/" + folder.lstrip("/") if folder.startswith("//") else folder)
 
 
 def _verdict(code: int, text: bytes | str) -> Exception:

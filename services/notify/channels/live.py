@@ -39,8 +39,11 @@ MAX_INCOMING_BYTES = 1024
 BATCH = 500
 FARTHEST_BEHIND = 10_000
 """How many numbers a browser may have missed and still get one by one; beyond, the board is shorter."""
-MAX_UNREAD_BYTES = 256 * 1024
-"""What may wait for one slow browser; beyond, it is closed and resumes when it can."""
+UNREAD_BYTES = 64 * 1024
+"""What may wait for one browser for long; a burst may be more for a moment."""
+UNREAD_SECONDS = 10.0
+MAX_UNREAD_BYTES = 1024 * 1024
+"""What may wait for one browser at all. Who is too slow is closed, and resumes when it can."""
 CATCH_UP_SECONDS = 30
 _READERS = 4
 
@@ -54,18 +57,24 @@ T = TypeVar("T")
 class Client:
     """A browser's connection. ``n`` is the number up to which it had everything when it was joined."""
 
-    __slots__ = ("n", "socket", "user_id")
+    __slots__ = ("_behind_since", "n", "socket", "user_id")
 
     def __init__(self, socket: ServerConnection, user_id: str) -> None:
         self.socket = socket
         self.user_id = user_id
         self.n = 0
+        self._behind_since: float | None = None
 
-    @property
-    def is_slow(self) -> bool:
-        """Whether too much waits for this browser already."""
+    def is_slow(self, now: float) -> bool:
+        """Whether too much waits for this browser, or much for too long; asked before each message."""
         transport: asyncio.Transport = self.socket.transport
-        return transport.get_write_buffer_size() > MAX_UNREAD_BYTES
+        unread = transport.get_write_buffer_size()
+        if unread <= UNREAD_BYTES:
+            self._behind_since = None
+            return False
+        if self._behind_since is None:
+            self._behind_since = now
+        return unread > MAX_UNREAD_BYTES or now - self._behind_since > UNREAD_SECONDS
 
 
 class LiveServer:
@@ -182,6 +191,7 @@ class LiveServer:
             for message in messages:
                 self._hand_out_message(message)
                 self._last = message.n
+                await asyncio.sleep(0)  # sockets are emptied between two messages, and pings answered
             return len(messages) == BATCH
 
     def _hand_out_message(self, message: Message) -> None:
@@ -202,8 +212,9 @@ class LiveServer:
     def _send(self, clients: Iterable[Client], frame: str) -> int:
         """Write a frame to all these browsers but the slow ones, which are closed; returns to how many."""
         ready: list[ServerConnection] = []
+        now = time.monotonic()
         for client in list(clients):
-            if client.is_slow:
+            if client.is_slow(now):
                 self._send_off(client, "slow")
             else:
                 ready.append(client.socket)

@@ -1,0 +1,54 @@
+"""The worker and the live process on the local bus, as the embedded default runs them."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+from services.notify import live, worker
+from services.notify.channels.live import LiveServer
+from services.notify.config import Settings
+from shared.bus.local import LocalBus
+from shared.db import outbox
+from shared.db.engine import Database
+from tests.notify.events import alert, change, changed, eventually, execute, handle, person, rows, running
+from tests.notify.test_live import Page
+
+
+def test_an_event_from_the_bus_reaches_the_browser(
+    database: Database,
+    migrated: Callable[[str], Database],
+    make_settings: Callable[..., Settings],
+    sign: Callable[..., str],
+) -> None:
+    signals = migrated("messaging")
+    person(database, "ada")
+    alert(database, "ada", "BTCUSD", channels=("live",))
+    settings = make_settings(live_host="127.0.0.1", live_port=0)
+    bus = LocalBus()
+    consumers = worker.loops(settings, database, bus)
+    channel = live.loops(settings, database, bus)
+    server = channel[0]
+    assert isinstance(server, LiveServer)
+
+    async def scene() -> Page:
+        page = Page(server, sign("ada"))
+        async with page.open() as connection:
+            await page.receive(connection)
+            with signals.transaction() as session:
+                outbox.add(session, changed(change("BTCUSD")), aggregate_id="a", aggregate_version=1)
+            await page.until(connection, 2)
+        return page
+
+    with running(*consumers, *channel, bus.relay(signals, service="signals")):
+        server.port(10)
+        page = asyncio.run(scene())
+        eventually(lambda: rows(database, "SELECT 1 FROM outbox WHERE published_at IS NOT NULL") != [])
+    assert [message["type"] for message in page.messages] == ["snapshot", "views_changed", "alert"]
+
+
+def test_the_live_log_is_purged(database: Database) -> None:
+    handle(database, changed(change("BTCUSD")))
+    execute(database, "UPDATE live_message SET created_at = now() - interval '2 days'")
+    worker.purge_live_log(database, timedelta(days=1))
+    assert rows(database, "SELECT * FROM live_message") == []
+    assert rows(database, "SELECT n, purged_to FROM live_counter") == [{"n": 1, "purged_to": 1}]
