@@ -20,6 +20,9 @@ from services.signals.lineup import Lineup
 from services.signals.repository.cycles import ChangeRow, GapRow, SignalRow, TickerRow, ViewRow
 from services.signals.repository.history import KnownTicker, KnownView
 
+NAMES = {code: Signal.of(code).value for code in (-1, 0, 1)}
+"""Signals and views by their code in arrays."""
+
 Earlier = Callable[[str, datetime], Candle | None]
 """Finds a stored candle by ticker and open time."""
 
@@ -206,30 +209,15 @@ class Shard:
 
     def _collect(self, result: StepResult, out: Evaluation) -> None:
         """Rows of the signals that were given, the pairs that are new, and the views that turned."""
-        batch, opened, closed = result.batch, result.batch.open_time, result.batch.close_time
+        batch, closed = result.batch, result.batch.close_time
         closes: list[float] = batch.close.tolist()
-        names = {code: Signal.of(code).value for code in (-1, 0, 1)}
-        for algorithm in sorted(result.signals):
-            codes, views = result.signals[algorithm], result.views[algorithm]
-            given = np.flatnonzero(codes)
-            out.signals += [
-                SignalRow(
-                    batch.tickers[at],
-                    algorithm,
-                    batch.timeframe,
-                    opened,
-                    names[code],
-                    names[view],
-                    closes[at],
-                )
-                for at, code, view in zip(
-                    given.tolist(), codes[given].tolist(), views[given].tolist(), strict=True
-                )
-            ]
+        out.signals = _signal_rows(result)
+        for algorithm in sorted(result.views):
+            views = result.views[algorithm]
             viewed = self._viewed[algorithm]
             if not viewed.issuperset(batch.tickers):
                 out.views += [
-                    self._view_row(ticker, algorithm, batch, names[view], close)
+                    self._view_row(ticker, algorithm, batch, NAMES[view], close)
                     for ticker, view, close in zip(batch.tickers, views.tolist(), closes, strict=True)
                     if ticker not in viewed and view == 0
                 ]
@@ -258,6 +246,27 @@ class Shard:
         return ViewRow(
             ticker, algorithm, batch.timeframe, view, batch.close_time, close, head.partition, head.sequence
         )
+
+
+def _signal_rows(result: StepResult) -> list[SignalRow]:
+    """Every signal that is not HOLD, ticker by ticker: rows of one index page are then written together."""
+    algorithms = sorted(result.signals)
+    if not algorithms:
+        return []
+    batch, opened = result.batch, result.batch.open_time
+    signals = np.stack([result.signals[key] for key in algorithms], axis=1)
+    views = np.stack([result.views[key] for key in algorithms], axis=1)
+    rows, columns = np.nonzero(signals)
+    closes = batch.close[rows].tolist()
+    codes, held = signals[rows, columns].tolist(), views[rows, columns].tolist()
+    return [
+        SignalRow(
+            batch.tickers[row], algorithms[column], batch.timeframe, opened, NAMES[code], NAMES[view], close
+        )
+        for row, column, code, view, close in zip(
+            rows.tolist(), columns.tolist(), codes, held, closes, strict=True
+        )
+    ]
 
 
 def _nothing_earlier(_ticker: str, _open_time: datetime) -> Candle | None:

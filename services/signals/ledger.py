@@ -116,7 +116,7 @@ def candle_hashes(batch: CandleBatch, partitions: Sequence[int]) -> Iterator[tup
     The hash is over the canonical JSON of the columns, `{"close": [...], ..., "tickers": [...]}`, with
     the tickers sorted. `partitions` gives the partition of each ticker of the batch.
     """
-    order = sorted(range(len(batch)), key=lambda index: (partitions[index], batch.tickers[index]))
+    order = [index for _, _, index in sorted(zip(partitions, batch.tickers, range(len(batch)), strict=True))]
     columns: dict[str, list[Any]] = {
         name: _json_numbers(column[np.array(order, dtype=np.intp)])
         for name, column in zip(COLUMNS, batch.columns, strict=True)
@@ -147,9 +147,9 @@ def canonical_columns(columns: Mapping[str, list[Any]]) -> bytes:
     integer and lies within [1e-5, 1e16); all else goes to the reference.
     """
     for column in columns.values():
-        for value in column:
-            if type(value) is float and not 1e-5 <= value < 1e16:
-                return rfc8785.dumps(dict(columns))
+        floats = [value for value in column if type(value) is float]
+        if floats and not (min(floats) >= 1e-5 and max(floats) < 1e16):
+            return rfc8785.dumps(dict(columns))
     return orjson.dumps(columns, option=orjson.OPT_SORT_KEYS)
 
 

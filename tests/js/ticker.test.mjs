@@ -151,6 +151,13 @@ describe("the alert switch", () => {
     assert.equal(button().getAttribute("aria-pressed"), "false");
   });
 
+  it("offers none where an alert on all tickers covers it", async () => {
+    answers["GET /api/v1/alerts"] = { items: [{ ...alert, ticker: null }], next: null };
+    await new AlertSwitch(page.document).start();
+    assert.ok(button().hidden);
+    assert.match(root().querySelector("[role=status]").textContent, /all tickers/);
+  });
+
   it("says why an alert was refused, and can be tried again", async () => {
     answers["GET /api/v1/alerts"] = { items: [], next: null };
     answers["POST /api/v1/alerts"] = new Response(JSON.stringify({ status: 403, detail: "Your plan includes 3 alerts." }), {

@@ -126,6 +126,7 @@ export class AlertSwitch {
   #note;
   #pair;
   #alert = null;
+  #covered = false;
   #document;
 
   constructor(document) {
@@ -141,7 +142,9 @@ export class AlertSwitch {
   async start() {
     try {
       for await (const alert of items("alerts", { document: this.#document })) {
-        if (alert.algorithm === this.#pair.algorithm && alert.ticker === this.#pair.ticker) this.#alert = alert;
+        if (alert.algorithm !== this.#pair.algorithm) continue;
+        if (alert.ticker === this.#pair.ticker) this.#alert = alert;
+        this.#covered ||= alert.ticker === null;
       }
     } catch {
       return; // alerts can't be reached: better no switch than one that lies
@@ -176,6 +179,10 @@ export class AlertSwitch {
     this.#button.textContent = on ? "Stop the alert" : "Alert me";
     this.#button.classList.toggle("button--quiet", on);
     this.#note.textContent = on ? "You get a mail when this view turns." : "";
+    if (!on && this.#covered) {
+      this.#button.hidden = true;
+      this.#note.textContent = "Your alert on all tickers of this algorithm covers it.";
+    }
   }
 }
 
