@@ -18,7 +18,9 @@ from embedded.valkey import ValkeyServer
 from shared import logs
 from shared.db import messaging, migrate
 from shared.db.engine import Database
+from tests.support.mailbox import Mailbox
 from tests.support.rabbitmq import RabbitServer
+from tests.support.stack import Stack
 
 logs.use_standard_logging()
 
@@ -137,3 +139,22 @@ def migrated(database_url: Callable[[str | None], str]) -> Iterator[Callable[[st
     yield make
     for database in made:
         database.dispose()
+
+
+@pytest.fixture(scope="session")
+def mailbox() -> Iterator[Mailbox]:
+    """The mail server that the stack sends to."""
+    with Mailbox() as mailbox:
+        yield mailbox
+
+
+@pytest.fixture(scope="session")
+def stack(
+    server_dir: Path, postgres: PostgresServer, rabbitmq: RabbitServer, valkey: ValkeyServer, mailbox: Mailbox
+) -> Iterator[Stack]:
+    """The whole product, every process on its own, on a replay of the demo data; started once."""
+    folder = server_dir / "stack"
+    folder.mkdir(mode=0o711)
+    settings = {"MAIL_URL": mailbox.url, "REPLAY_SPEED": "4", "REPLAY_WARMUP": "200"}
+    with Stack(folder, postgres, rabbitmq.new_vhost(), valkey.url, settings) as stack:
+        yield stack

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 
 from services.auth import service
 from services.auth.collaborators import collaborators
-from services.auth.constants import LOGIN_LIMIT, REGISTRATION_LIMIT
+from services.auth.constants import EMAIL_MAX, LOGIN_LIMIT, REGISTRATION_LIMIT
 from services.auth.cookies import give_session, session_token, take_session
 from services.auth.errors import FieldsRefused, WrongCredentials
 from services.auth.schemas import ClosedForm, DeletionForm, LoginForm, RegistrationForm
@@ -34,10 +34,11 @@ _password_limit = limiter.shared_limit(LOGIN_LIMIT, scope="password")
 
 @pages.get("/register")
 def registration() -> Response:
-    """The form to open an account."""
+    """The form to open an account; the site's front page brings the address along in ``?email=``."""
     if current_user.is_authenticated:
         return _see_other(HOME)
-    return _page("auth/register.html", 200, form=RegistrationForm(formdata=None, next=_wanted()))
+    email = request.args.get("email", "")[:EMAIL_MAX]
+    return _page("auth/register.html", 200, form=RegistrationForm(formdata=None, next=_wanted(), email=email))
 
 
 @pages.post("/register")

@@ -31,6 +31,11 @@ def test_the_event_belongs_to_the_request_that_caused_it(browser: Browser, datab
     assert events(database)[0]["correlation_id"] == answer.headers["X-Request-ID"]
 
 
+def test_the_address_given_on_the_front_page_stands_in_the_form(browser: Browser) -> None:
+    page = browser.get('/register?email=ada%40example.org"><script>').text
+    assert 'value="ada@example.org&#34;&gt;&lt;script&gt;"' in page
+
+
 def test_registering_does_not_log_in(browser: Browser) -> None:
     browser.register()
     assert browser.token() is None
