@@ -280,26 +280,29 @@ def test_new_tickers_are_listed_once(migrated: MakeDatabase) -> None:
     assert listed == [[("T0", "1h"), ("T1", "1h"), ("T2", "1h")], [("T3", "1h")]]
 
 
-def test_a_view_of_an_algorithm_goes_on_when_the_rule_is_new_or_changed(migrated: MakeDatabase) -> None:
+def test_views_go_on_from_what_was_told_when_a_rule_is_new_or_changed(migrated: MakeDatabase) -> None:
     database = migrated("signals")
-    few = Lineup({"golden_crossover": ALGORITHMS["golden_crossover"]}, None)
+    old = "reversal_rsi"
     whole = list(batches(random_walk(260, 6, seed=12)))
-    close_all(database, whole[:200], Runner(0, 1, few))
+    close_all(database, whole[:200], Runner(0, 1, Lineup({old: ALGORITHMS[old]}, None)))
     with database.transaction() as session:
-        session.execute(text("UPDATE view SET view = 'SELL' WHERE ticker = 'T0'"))
+        # as if another version of the rule had told the other side
+        session.execute(text("UPDATE view SET view = CASE view WHEN 'SELL' THEN 'BUY' ELSE 'SELL' END"))
+        told = {row.ticker: row.view for row in session.execute(text("SELECT ticker, view FROM view"))}
+        session.execute(text("DELETE FROM view_change"))
 
-    close_all(database, whole[200:201], Runner(0, 1, ALL))
+    close_all(database, whole[200:], Runner(0, 1, ALL))
 
     with database.read() as connection:
-        rows = connection.execute(text("SELECT algorithm, view FROM view WHERE ticker = 'T0'"))
-        views = {row.algorithm: row.view for row in rows}
-        first = connection.execute(
-            text("SELECT min(close_time) FROM view_change WHERE algorithm <> :old"),
-            {"old": "golden_crossover"},
-        )
-        earliest = first.scalar_one()
-    assert views["golden_crossover"] == "SELL"
-    assert earliest is None or earliest == whole[200].close_time
+        changes = connection.execute(text("SELECT * FROM view_change ORDER BY close_time")).all()
+        pairs = connection.execute(text("SELECT count(*) FROM view")).scalar_one()
+    assert pairs == 6 * len(ALGORITHMS)
+    views = {(old, ticker): view for ticker, view in told.items()}
+    for change in changes:
+        pair = (change.algorithm, change.ticker)
+        assert change.from_view == views.get(pair, "HOLD")
+        views[pair] = change.to_view
+    assert {change.algorithm for change in changes} > {old}
 
 
 def test_a_shard_takes_its_own_tickers_only(migrated: MakeDatabase) -> None:
