@@ -26,6 +26,7 @@ REPLAY_AFTER = timedelta(days=1)
 """A candle that is released so long after its close comes from a recording, and the mail says so."""
 
 _NAME_CHARS = 80
+_LARGE = 10_000
 _DECIDING_SIDE = {"BUY": "entry", "SELL": "exit"}
 # Long links in headers stay in one piece: mail programs read List-Unsubscribe literally.
 _POLICY = SMTP.clone(max_line_length=998)
@@ -108,8 +109,11 @@ def price(value: float) -> str:
 
 
 def number(value: float | None) -> str:
-    """An indicator's value in six significant digits, ``n/a`` while it is not known."""
-    return "n/a" if value is None else f"{Decimal(f'{value:.6g}'):,f}"
+    """An indicator's value in six significant digits or two decimals, whichever is more; ``n/a`` for None."""
+    if value is None:
+        return "n/a"
+    rounded = f"{value:.2f}" if abs(value) >= _LARGE else f"{value:.6g}"
+    return f"{Decimal(rounded):,f}"
 
 
 def seconds(milliseconds: int) -> str:

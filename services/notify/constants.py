@@ -19,5 +19,8 @@ BULK = 1
 ALL_TICKERS = "*"
 """How a delivery notes that the alert behind it is on all tickers of its algorithm."""
 
+FAN_OUT_MEMORY = "64MB"
+"""What sorting the subscribers of one event may take before it goes to disk."""
+
 FAN_OUT_SECONDS = 120
 """How long telling all subscribers of one event may take; a million of them need about ten."""

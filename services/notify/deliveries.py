@@ -17,6 +17,7 @@ from services.notify.constants import (
     ALL_TICKERS,
     BULK,
     CRITICAL,
+    FAN_OUT_MEMORY,
     FAN_OUT_SECONDS,
     MAIL,
     VIEW_CHANGED,
@@ -227,6 +228,7 @@ def fan_out(session: Session, changes: Sequence[int]) -> dict[int, dict[str, int
     before are not counted. Takes part of the statement time-out away: 100,000 deliveries take a second.
     """
     session.execute(text(f"SET LOCAL statement_timeout = '{FAN_OUT_SECONDS}s'"))
+    session.execute(text(f"SET LOCAL work_mem = '{FAN_OUT_MEMORY}'"))
     parameters = {
         "changes": list(changes),
         "channels": list(WORKING_CHANNELS),

@@ -181,7 +181,9 @@ class Delivery(Base):
     provider_id: Mapped[str | None] = mapped_column(Text)
     reason: Mapped[str | None] = mapped_column(Text)
     receipt: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
-    view_change_id: Mapped[int | None] = mapped_column(ForeignKey("view_change.id"))
+    # No foreign key: checking it costs a quarter of the time that telling 100,000 people takes, and the one
+    # statement that writes it has just read the row.
+    view_change_id: Mapped[int | None] = mapped_column(BigInteger)
     asked: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(Time, server_default=func.now())
 

@@ -135,6 +135,14 @@ def test_the_welcome_greets_and_leads_to_dashboard_and_alerts(compose: Callable[
 
 
 @pytest.mark.parametrize("kind", ["welcome", "view_changed"])
+def test_opening_a_mail_loads_nothing_from_anywhere(kind: str, compose: Callable[..., EmailMessage]) -> None:
+    html = part(compose(kind), "html")
+    assert re.findall(r"<(?:link|script|iframe|img)\b|@import|url\(", html) == []
+    addresses = set(re.findall(r"https?://[^/\"'\s<>]+", html))
+    assert addresses <= {"http://127.0.0.1:8000", "http://www.w3.org"}
+
+
+@pytest.mark.parametrize("kind", ["welcome", "view_changed"])
 def test_a_hostile_user_name_stays_a_name(kind: str, compose: Callable[..., EmailMessage]) -> None:
     mail = compose(kind, user_name=HOSTILE)
     assert mail["Bcc"] is None
@@ -192,7 +200,10 @@ def test_prices_have_all_their_digits_and_no_exponent(value: float, text: str) -
     assert price(value) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(61.234567, "61.2346"), (None, "n/a"), (1234567.8, "1,234,570")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(61.234567, "61.2346"), (None, "n/a"), (1234567.891, "1,234,567.89"), (0.00001234567, "0.0000123457")],
+)
 def test_values_of_indicators_are_rounded(value: float | None, text: str) -> None:
     assert number(value) == text
 

@@ -145,9 +145,6 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "state IN ('pending', 'sending', 'sent', 'failed', 'cancelled')", name=op.f("ck_delivery_state")
         ),
-        sa.ForeignKeyConstraint(
-            ["view_change_id"], ["view_change.id"], name=op.f("fk_delivery_view_change_id_view_change")
-        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery")),
         sa.UniqueConstraint("dedupe_key", name=op.f("uq_delivery_dedupe_key")),
     )
