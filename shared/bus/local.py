@@ -7,6 +7,7 @@ kept it as a dead letter; what one subscription still has to do is retried by th
 
 import queue
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from shared.bus.dispatcher import (
 )
 from shared.bus.subscription import Broadcast, Listening, Subscription
 from shared.bus.upkeep import Upkeep, Wakeup
-from shared.db import outbox
+from shared.db import inbox, outbox
 from shared.db.engine import Database, is_away
 from shared.process import Beat, Loop, numbered
 
@@ -37,7 +38,6 @@ WINDOW = 500
 _POLL_SECONDS = 0.02
 _IDLE_SECONDS = 1.0
 
-_IS_DEAD = text("SELECT 1 FROM dead_letter WHERE consumer = :consumer AND message_id = :id")
 _KEEP_DEAD = text(
     "INSERT INTO dead_letter (consumer, message_id, type, payload, reason, attempts)"
     " VALUES (:consumer, :id, :type, CAST(:payload AS jsonb), :reason, :attempts) ON CONFLICT DO NOTHING"
@@ -171,23 +171,28 @@ class _LocalConsumer:
         try:
             verdict = self._handle(pending, stop, beat)
         except SQLAlchemyError:
-            log.exception("dead letters can't be read or kept", queue=self._mailbox.subscription.queue)
+            log.exception("a dead letter can't be kept", queue=self._mailbox.subscription.queue)
             verdict = Verdict(Outcome.AWAY)
         finally:
             pending.settle(verdict)
 
     def _handle(self, pending: _Pending, stop: threading.Event, beat: Beat) -> Verdict | None:
         subscription, row = self._mailbox.subscription, pending.row
-        key = {"consumer": subscription.queue, "id": row.id}
-        with subscription.database.read() as connection:
-            if connection.execute(_IS_DEAD, key).first() is not None:
-                return Verdict(Outcome.SEEN)
         message = Message(row.type, row.body, pending.service, row.attempts + 1, row.headers)
         verdict = handle_in_place(subscription, message, stop, delays=self._delays, beat=beat)
         if verdict is not None and verdict.outcome is Outcome.DEAD:
             with subscription.database.transaction() as session:
-                letter = {"type": row.type, "payload": row.body.decode(), "reason": verdict.reason}
-                session.execute(_KEEP_DEAD, {**key, **letter, "attempts": row.attempts + 1})
+                # once dead, it has been received: the row may come again for the sake of other consumers
+                inbox.receive(session, subscription.queue, row.id)
+                letter = {
+                    "consumer": subscription.queue,
+                    "id": row.id,
+                    "type": row.type,
+                    "payload": row.body.decode(),
+                    "reason": verdict.reason,
+                    "attempts": row.attempts + 1,
+                }
+                session.execute(_KEEP_DEAD, letter)
         return verdict
 
 
@@ -238,7 +243,7 @@ class _LocalRelay:
         with Wakeup(self._database) as wakeup:
             while not stop.is_set():
                 beat()
-                _drain(finished, settled, wait=bool(held))
+                _drain(finished, settled, expected=len(held))
                 try:
                     rows = self._turn_over(held, settled)
                     self._upkeep.turn()
@@ -286,11 +291,11 @@ class _LocalRelay:
         outbox.postpone(connection, unwanted, seconds=self._bus.unroutable_seconds)
 
 
-def _drain(finished: "queue.SimpleQueue[_Pending]", into: list[_Pending], *, wait: bool) -> None:
-    """Move what is finished; if nothing is, wait a moment for the first."""
-    try:
-        into.append(finished.get(block=wait and not into, timeout=_POLL_SECONDS))
-        while True:
-            into.append(finished.get_nowait())
-    except queue.Empty:
-        return
+def _drain(finished: "queue.SimpleQueue[_Pending]", into: list[_Pending], expected: int) -> None:
+    """Move what is finished: all that is expected, or what there is after a moment; one commit for it."""
+    deadline = time.monotonic() + _POLL_SECONDS
+    while len(into) < expected:
+        try:
+            into.append(finished.get(timeout=max(0.0, deadline - time.monotonic())))
+        except queue.Empty:
+            return

@@ -1,6 +1,7 @@
 """Publishing with many confirms in flight: a SelectConnection on a thread of its own."""
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,21 +44,29 @@ class Outgoing:
     correlation_id: str
 
 
-class _Batch:
-    """Messages that one caller waits for."""
+class Batch:
+    """Messages that were handed to the publisher, and what the broker made of each, in their order."""
 
     def __init__(self, size: int) -> None:
         self.results = [Result.UNKNOWN] * size
-        self.done = threading.Event()
+        self.submitted_at = time.monotonic()
+        self._done = threading.Event()
         self._open = size
-        if size == 0:
-            self.done.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until all have an answer, at most ``seconds`` from the submission on; False if some lack."""
+        return self._done.wait(max(0.0, self.submitted_at + seconds - time.monotonic()))
 
     def settle(self, index: int, result: Result) -> None:
+        """The broker's answer to one message."""
         self.results[index] = result
         self._open -= 1
-        if self._open == 0:
-            self.done.set()
+        if self._open <= 0:
+            self._done.set()
+
+    def abandon(self) -> None:
+        """There will be no more answers: what has none stays UNKNOWN."""
+        self._done.set()
 
 
 class Publisher:
@@ -73,11 +82,11 @@ class Publisher:
         self._ready = threading.Event()
         self._closing = threading.Event()
         self._lock = threading.Lock()
-        self._batch: _Batch | None = None
+        self._batches: set[Batch] = set()
         self._connection: pika.SelectConnection | None = None
         self._channel: Channel | None = None
         self._tag = 0
-        self._in_flight: OrderedDict[int, tuple[_Batch, int, str]] = OrderedDict()
+        self._in_flight: OrderedDict[int, tuple[Batch, int, str]] = OrderedDict()
         self._returned: set[str] = set()
         self._backoff = Backoff()
         self._thread = threading.Thread(target=self._run, name=f"{service} publisher", daemon=True)
@@ -96,21 +105,26 @@ class Publisher:
         """Wait until messages can be published; False when they can't after ``seconds``."""
         return self._ready.wait(seconds)
 
-    def publish(self, messages: Sequence[Outgoing], seconds: float) -> list[Result]:
-        """Publish the messages in order and wait for the broker's answers, at most ``seconds``.
-
-        A broker that does not answer in time is taken for dead: the connection is dropped and made anew.
-        """
-        batch = _Batch(len(messages))
+    def submit(self, messages: Sequence[Outgoing]) -> Batch:
+        """Publish the messages in order, after those submitted before; returns at once."""
+        batch = Batch(len(messages))
         with self._lock:
             connection = self._connection
             if connection is None or not self._ready.is_set():
-                return batch.results
-            self._batch = batch
+                batch.abandon()
+                return batch
+            self._batches.add(batch)
             connection.ioloop.add_callback_threadsafe(lambda: self._send(batch, messages))
-        answered = batch.done.wait(seconds)
+        return batch
+
+    def answers(self, batch: Batch, seconds: float) -> list[Result]:
+        """Wait for the broker's answers, at most ``seconds`` from the submission on.
+
+        A broker that does not answer in time is taken for dead: the connection is dropped and made anew.
+        """
+        answered = batch.wait(seconds)
         with self._lock:
-            self._batch = None
+            self._batches.discard(batch)
         if not answered:
             log.warning("the broker does not confirm", service=self._service, seconds=seconds)
             self.reset()
@@ -185,16 +199,16 @@ class Publisher:
     def _on_lost(self, connection: pika.SelectConnection, reason: BaseException | str) -> None:
         with self._lock:
             self._ready.clear()
-            if self._batch is not None:
-                self._batch.done.set()  # what has no answer by now stays UNKNOWN
+            for batch in self._batches:
+                batch.abandon()
         if not self._closing.is_set():
             log.warning("publisher has no connection", service=self._service, reason=describe_any(reason))
         connection.ioloop.stop()
 
-    def _send(self, batch: _Batch, messages: Sequence[Outgoing]) -> None:
+    def _send(self, batch: Batch, messages: Sequence[Outgoing]) -> None:
         channel = self._channel
         if channel is None or not channel.is_open:
-            batch.done.set()
+            batch.abandon()
             return
         for index, message in enumerate(messages):
             if len(message.body) > MAX_BODY:

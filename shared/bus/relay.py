@@ -2,20 +2,26 @@
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
 from pydantic import SecretStr
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared import logs, monitoring
-from shared.bus.publisher import Outgoing, Publisher, Result
+from shared.bus.publisher import Batch, Outgoing, Publisher, Result
 from shared.bus.upkeep import Upkeep, Wakeup
 from shared.db import outbox
 from shared.db.engine import Database, is_away
 from shared.process import Beat
 
 BATCH = 500
+DEPTH = 2
+ROUND = 100 * BATCH
+"""Rows after which other duties have their turn, however many are still due."""
 CONFIRM_SECONDS = 8.0
 """Shorter than a transaction may be idle, so that the claim is still ours when the answers are in."""
 POLL_SECONDS = 1.0
@@ -23,6 +29,15 @@ STEADY_SECONDS = 0.02
 """Under steady load the outbox is looked at this often: waking up for each commit would cost more."""
 
 log = logs.logger(__name__)
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """Rows locked by the transaction of a connection, and the batch in which they are published."""
+
+    connection: Connection
+    rows: list[outbox.Row]
+    batch: Batch
 
 
 class Relay:
@@ -56,7 +71,7 @@ class Relay:
                 continue
             began = time.monotonic()
             try:
-                claimed = self._publish_due(publisher)
+                claimed = self._publish_due(publisher, stop, beat)
                 upkeep.turn()
             except SQLAlchemyError as error:
                 if not is_away(error):
@@ -64,29 +79,58 @@ class Relay:
                 log.warning("database is away", relay=self.name, reason=type(error).__name__)
                 stop.wait(POLL_SECONDS)
                 continue
-            if claimed == 0:
-                wakeup.wait(POLL_SECONDS, stop)
-            elif claimed < BATCH:
+            if claimed:
                 stop.wait(max(0.0, began + STEADY_SECONDS - time.monotonic()))
+            else:
+                wakeup.wait(POLL_SECONDS, stop)
 
-    def _publish_due(self, publisher: Publisher) -> int:
-        """Publish one batch; how many rows were due."""
-        with self._database.engine.begin() as connection:
+    def _publish_due(self, publisher: Publisher, stop: threading.Event, beat: Beat) -> int:
+        """Publish what is due; how many rows that were.
+
+        While the broker confirms one batch, the next one is claimed and under way.
+        """
+        claimed = 0
+        under_way: deque[_Claim] = deque()
+        try:
+            while True:
+                beat()
+                claim = None if stop.is_set() else self._claim(publisher)
+                if claim is not None:
+                    under_way.append(claim)
+                    claimed += len(claim.rows)
+                full = claim is not None and len(claim.rows) == BATCH and claimed < ROUND
+                while under_way and (not full or len(under_way) == DEPTH):
+                    self._finish(publisher, under_way[0])
+                    under_way.popleft().connection.close()
+                if not full:
+                    return claimed
+        finally:
+            for claim in under_way:
+                claim.connection.close()  # which rolls back: the rows are free for the next claim
+
+    def _claim(self, publisher: Publisher) -> _Claim | None:
+        connection = self._database.engine.connect()
+        try:
             rows = outbox.claim(connection, BATCH)
-            if not rows:
-                return 0
-            results = publisher.publish(
-                [Outgoing(str(row.id), row.type, row.body, row.headers, row.correlation_id) for row in rows],
-                CONFIRM_SECONDS,
-            )
-            by_result = {
-                result: [row.id for row, got in zip(rows, results, strict=True) if got is result]
-                for result in Result
-            }
-            outbox.mark_published(connection, by_result[Result.CONFIRMED])
-            outbox.back_off(connection, by_result[Result.UNROUTABLE] + by_result[Result.REFUSED])
-        self._tell(rows, results)
-        return len(rows)
+            if rows:
+                messages = [Outgoing(str(r.id), r.type, r.body, r.headers, r.correlation_id) for r in rows]
+                return _Claim(connection, rows, publisher.submit(messages))
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+        return None
+
+    def _finish(self, publisher: Publisher, claim: _Claim) -> None:
+        """Wait for the broker's answers to a claim and commit what has become of its rows."""
+        results = publisher.answers(claim.batch, CONFIRM_SECONDS)
+        ids: dict[Result, list[UUID]] = {result: [] for result in Result}
+        for row, result in zip(claim.rows, results, strict=True):
+            ids[result].append(row.id)
+        outbox.mark_published(claim.connection, ids[Result.CONFIRMED])
+        outbox.back_off(claim.connection, ids[Result.UNROUTABLE] + ids[Result.REFUSED])
+        claim.connection.commit()
+        self._tell(claim.rows, results)
 
     def _tell(self, rows: Sequence[outbox.Row], results: Sequence[Result]) -> None:
         counts = Counter((row.type, result) for row, result in zip(rows, results, strict=True))

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from shared.db.revisions import current_revision, newest_revision
 
@@ -56,7 +56,11 @@ class Listener:
 
     def __init__(self, conninfo: str, channel: str) -> None:
         self._connection = psycopg.connect(conninfo, autocommit=True)
-        self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        try:
+            self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        except BaseException:
+            self._connection.close()
+            raise
 
     def wait(self, seconds: float) -> bool:
         """Wait for a notification; False when none came in time.
@@ -91,7 +95,8 @@ class Database:
             hide_parameters=True,  # personal data, which must not get into logs with an error
         )
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        # SQLAlchemy prepares a session class at its first use, which two threads must not do at once
+        Session(self.engine).close()
 
     @property
     def name(self) -> str:
@@ -101,7 +106,8 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """One transaction: commits at the end of the block, rolls back when it raises."""
-        with self._sessions.begin() as session:
+        # no sessionmaker: it would make a session class of its own, to be prepared again
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager

@@ -125,7 +125,10 @@ class Effects:
 
 
 @pytest.fixture(params=["local", "rabbitmq"])
-def buses(request: pytest.FixtureRequest) -> Iterator[Buses]:
+def buses(
+    request: pytest.FixtureRequest,
+    migrated: Callable[[str], Database],  # asked for so that databases outlive the loops
+) -> Iterator[Buses]:
     """The local bus, then RabbitMQ in a virtual host of the test's own."""
     local = request.param == "local"
     made = Buses(None if local else request.getfixturevalue("rabbitmq").new_vhost())
