@@ -44,7 +44,7 @@ describe("the board", () => {
     const changed = at("BTC", "dip");
     assert.equal(changed.querySelector(".board__view").textContent, "HOLD to BUY");
     assert.equal(changed.querySelector("time").dateTime, CLOSE);
-    assert.equal(changed.querySelector("time").textContent, shortTime(CLOSE));
+    assert.equal(changed.querySelector("time").textContent, "22 Nov 12:00");
     assert.ok(changed.classList.contains("just-changed"));
     assert.deepEqual(views(), ["BUY", "BUY", "SELL", "HOLD"]);
     assert.equal(page.document.querySelectorAll(".just-changed").length, 1);
@@ -99,6 +99,13 @@ describe("the board", () => {
       views: [{ algorithm: "ride", ticker: "BTC", timeframe: "1h", view: "BUY", since: CLOSE, close: 2 }],
     });
     assert.equal(at("BTC", "ride").querySelector(".view"), before);
+  });
+});
+
+describe("the time of a cell", () => {
+  it("is as the server writes it: a minute, or the day of a daily candle, in UTC", () => {
+    assert.equal(shortTime("2026-11-22T13:05:00Z"), "22 Nov 13:05");
+    assert.equal(shortTime("2013-09-18T00:00:00Z"), "18 Sep 2013");
   });
 });
 

@@ -92,10 +92,11 @@ export class Board {
   }
 }
 
-/** "22 Nov, 13:05" in the reader's zone; without the year, for a cell. */
+/** "22 Nov 13:05", or "22 Nov 2026" at midnight, in UTC: as the server writes the cells that did not turn. */
 export function shortTime(moment) {
-  const parts = { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit" };
-  return new Intl.DateTimeFormat(undefined, parts).format(new Date(moment));
+  const [, day, month, year, clock] = new Date(moment).toUTCString().split(" ");
+  const minute = clock.slice(0, 5);
+  return minute === "00:00" ? `${day} ${month} ${year}` : `${day} ${month} ${minute}`;
 }
 
 /** The filter applies as soon as something is chosen; the button stays for the search and for keyboards. */
