@@ -127,6 +127,10 @@ class Stack:
                 start_new_session=True,
             )
 
+    def stop(self, name: str) -> None:
+        """Ask a process to stop, as an operator does, and wait for its end."""
+        stop(self._running[name], signal.SIGTERM, seconds=STOP_SECONDS)
+
     def kill(self, name: str) -> None:
         """Kill -9 a process and all of its workers."""
         process = self._running[name]
