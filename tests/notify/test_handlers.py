@@ -163,15 +163,15 @@ def test_numbers_of_the_channel_are_without_gap_and_the_event_names_the_last(dat
     assert [row["payload"]["data"]["n"] for row in told] == [2, 3]
 
 
-def test_a_deleted_person_with_an_alert_left_behind_is_not_told(database: Database) -> None:
+def test_a_deleted_person_with_an_alert_and_a_plan_left_behind_is_not_told(database: Database) -> None:
     person(database, "ada")
     handle(database, deleted("ada"))
+    execute(database, "INSERT INTO entitlement VALUES ('ada', 1, NULL, ARRAY['mail'])")
     execute(
         database,
         "INSERT INTO alert (user_id, algorithm, channels) VALUES ('ada', :algorithm, ARRAY['mail'])",
         algorithm=CROSSOVER,
     )
-    handle(database, entitled("ada"))
     handle(database, changed(change("BTCUSD")))
     assert deliveries(database) == []
 

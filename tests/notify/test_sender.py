@@ -1,5 +1,6 @@
 """The sender: each mail once, critical ones first, whatever breaks."""
 
+import itertools
 import os
 import random
 import signal
@@ -27,6 +28,7 @@ from tests.notify.events import (
     change,
     changed,
     deleted,
+    entitled,
     eventually,
     execute,
     handle,
@@ -95,7 +97,7 @@ def test_a_new_mail_wakes_the_sender_without_waiting_for_its_poll(
         "lazy", database, transport, Composer(make_settings()), lease=LEASE, rate=None, poll_seconds=600
     )
     stop = threading.Event()
-    thread = threading.Thread(target=lazy.run, args=(stop, lambda: None))
+    thread = threading.Thread(target=lazy.run, args=(stop, lambda: None), daemon=True)
     thread.start()
     eventually(
         lambda: bool(
@@ -104,6 +106,10 @@ def test_a_new_mail_wakes_the_sender_without_waiting_for_its_poll(
     )
     people(database, 1)
     eventually(lambda: states(database) == {"sent": 1})
+    handle(database, entitled("user0"))
+    alert(database, "user0", "BTCUSD")
+    handle(database, changed(change("BTCUSD")))
+    eventually(lambda: states(database) == {"sent": 2})
     stop.set()
     people(database, 2)  # and this wakes it to see that it shall stop
     thread.join(10)
@@ -280,13 +286,25 @@ def test_the_database_may_go_away_and_come_back(
             cut.set()
 
     smtp.on_accepted = cut_in_the_middle
+    stop, turns = threading.Event(), itertools.count()
+    turn = next(turns)
+
+    def beat() -> None:
+        nonlocal turn
+        turn = next(turns)
+
+    thread = threading.Thread(target=make_sender(smtp.url).run, args=(stop, beat), daemon=True)
+    thread.start()
     try:
-        with running(make_sender(smtp.url)):
-            assert cut.wait(20)
-            connections(allowed=True)
-            eventually(lambda: states(database) == {"sent": 30})
+        assert cut.wait(20)
+        before = turn
+        eventually(lambda: turn >= before + 2)  # the sender has met the closed door at least once
+        connections(allowed=True)
+        eventually(lambda: states(database) == {"sent": 30})
     finally:
         connections(allowed=True)
+        stop.set()
+        thread.join(20)
         administrator.dispose()
     assert len(recipients(smtp)) == len(set(recipients(smtp))) == 30  # the tenth was not forgotten
 
