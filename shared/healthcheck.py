@@ -1,4 +1,4 @@
-"""Ask a process of this machine how it is: ``python -m shared.healthcheck PORT PATH``, for containers' health checks.
+"""Ask a process of this machine how it is, for health checks: ``python -m shared.healthcheck PORT PATH``.
 
 Exit status 0 when it answers 200, else 1 with one line that says what came instead.
 """

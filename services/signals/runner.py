@@ -16,7 +16,7 @@ from services.signals.config import Settings
 from services.signals.evaluation import Evaluation, Shard
 from services.signals.lineup import Lineup
 from shared import logs
-from shared.bus import Bus, Handler, Subscription
+from shared.bus import Bus, Handler, Queue, Subscription
 from shared.contracts.envelope import Envelope, Event
 from shared.contracts.signals import CandlesClosedV1
 from shared.db.engine import Database
@@ -68,6 +68,11 @@ class Runner:
             CLOSE_SECONDS.labels(batch.timeframe).observe(time.perf_counter() - began)
 
         sqlalchemy_event.listen(session, "after_commit", committed, once=True)
+
+
+def queue_of(shard: int) -> Queue:
+    """The queue of a shard: every shard gets every batch and takes its own tickers from it."""
+    return Queue(f"signals-runner-{shard}.events.v1", (CandlesClosedV1,), ordered=True)
 
 
 class Owned:
@@ -128,7 +133,7 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
     """The loops of the runner process of one shard."""
     runner = Runner(settings.runner_shard, settings.runner_shards, Lineup.of(settings))
     subscription = Subscription(
-        queue=f"signals-runner-{settings.runner_shard}.events.v1",
+        queue=queue_of(settings.runner_shard).name,
         handlers=runner.handlers,
         database=database,
         ordered=True,

@@ -3,6 +3,7 @@
 from services.signals import service
 from services.signals.config import Settings
 from services.signals.lineup import Lineup
+from services.signals.runner import queue_of
 from shared.bus import Bus
 from shared.db import messaging
 from shared.db.engine import Database
@@ -15,13 +16,15 @@ PURGE_SECONDS = 60.0
 def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
     """The loops of the worker process: outbox relay, list of algorithms, purges."""
     lineup = Lineup.of(settings)
+    # candles must find the queues of all shards, also of those that have not run yet
+    queues = [queue_of(shard) for shard in range(settings.runner_shards)]
 
     def list_algorithms() -> None:
         with database.transaction() as session:
             service.publish_algorithms(session, lineup)
 
     return [
-        bus.relay(database, service="signals"),
+        bus.relay(database, service="signals", queues=queues),
         Periodic("signals-list-algorithms", LISTING_SECONDS, list_algorithms),
         Periodic("signals-purge", PURGE_SECONDS, lambda: messaging.purge(database)),
     ]

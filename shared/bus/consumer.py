@@ -118,7 +118,7 @@ class Consumer:
     def _consume(self, connection: pika.BlockingConnection, stop: threading.Event, beat: Beat) -> None:
         with answered_within(connection, ANSWER_SECONDS):
             channel = connection.channel()
-            topology.declare(channel, self._subscription, self._retry_delays)
+            topology.declare(channel, self._subscription.wants, self._retry_delays)
             channel.confirm_delivery()
             channel.basic_qos(prefetch_count=1 if self._subscription.ordered else self._subscription.prefetch)
         worker = _Worker(self._subscription, self._in_place_delays, connection)

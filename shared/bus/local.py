@@ -25,7 +25,7 @@ from shared.bus.dispatcher import (
     hand_over,
     handle_in_place,
 )
-from shared.bus.subscription import Broadcast, Listening, Subscription
+from shared.bus.subscription import Broadcast, Listening, Queue, Subscription
 from shared.bus.upkeep import Upkeep, Wakeup
 from shared.db import inbox, outbox
 from shared.db.engine import Database, is_away
@@ -69,7 +69,7 @@ class LocalBus:
         self._relaying: dict[str, threading.Lock] = {}
         self._relays: Counter[str] = Counter()
 
-    def relay(self, database: Database, *, service: str) -> Loop:
+    def relay(self, database: Database, *, service: str, queues: Sequence[Queue] = ()) -> Loop:  # noqa: ARG002
         """A loop that hands the outbox to the consumers; of several for one database one works at a time."""
         with self._lock:
             turn = self._relaying.setdefault(database.name, threading.Lock())

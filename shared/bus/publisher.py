@@ -88,6 +88,8 @@ class Publisher:
         self._tag = 0
         self._in_flight: OrderedDict[int, tuple[Batch, int, str]] = OrderedDict()
         self._returned: set[str] = set()
+        self.connections = 0
+        """How often there was a new connection; queues may have to be made anew with each."""
         self._backoff = Backoff()
         self._thread = threading.Thread(target=self._run, name=f"{service} publisher", daemon=True)
 
@@ -182,6 +184,7 @@ class Publisher:
 
     def _on_confirming(self, _frame: Any) -> None:
         if not self._closing.is_set():
+            self.connections += 1
             self._ready.set()
 
     def _on_blocked(self, *_arguments: Any) -> None:

@@ -7,13 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import pika
 from pydantic import SecretStr
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared import logs, monitoring
+from shared.bus import topology
+from shared.bus.connection import BROKER_FAILURES, answered_within, close, describe, parameters
 from shared.bus.publisher import Batch, Outgoing, Publisher, Result
+from shared.bus.subscription import Queue
 from shared.bus.upkeep import Upkeep, Wakeup
+from shared.contracts.subscribers import BROADCAST
 from shared.db import outbox
 from shared.db.engine import Database, is_away
 from shared.process import Beat
@@ -24,9 +29,12 @@ ROUND = 100 * BATCH
 """Rows after which other duties have their turn, however many are still due."""
 CONFIRM_SECONDS = 8.0
 """Shorter than a transaction may be idle, so that the claim is still ours when the answers are in."""
+DECLARE_SECONDS = 30.0
 POLL_SECONDS = 1.0
 STEADY_SECONDS = 0.02
 """Under steady load the outbox is looked at this often: waking up for each commit would cost more."""
+
+_FOR_THE_CONNECTED = frozenset(event.routing_key() for event in BROADCAST)
 
 log = logs.logger(__name__)
 
@@ -43,15 +51,27 @@ class _Claim:
 class Relay:
     """Publishes the outbox of one service; several may run on one database, rows are locked by who has them.
 
+    Before it publishes it makes ``queues``, so that an event waits for a consumer that has never run yet.
     One relay publishes in the order of ``seq``. What the broker refuses, or returns since no queue wants it,
     stays in the outbox and is tried again after growing pauses, without holding up the others.
     """
 
-    def __init__(self, url: str | SecretStr, database: Database, *, service: str, name: str) -> None:
+    def __init__(
+        self,
+        url: str | SecretStr,
+        database: Database,
+        *,
+        service: str,
+        name: str,
+        queues: Sequence[Queue],
+        retry_delays: Sequence[float],
+    ) -> None:
         self.name = name
         self._url = url
         self._database = database
         self._service = service
+        self._queues = tuple(queues)
+        self._retry_delays = tuple(retry_delays)
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Publish until ``stop`` is set."""
@@ -65,11 +85,17 @@ class Relay:
 
     def _relay(self, publisher: Publisher, wakeup: Wakeup, stop: threading.Event, beat: Beat) -> None:
         upkeep = Upkeep(self._database, self._service)
+        declared = 0
         while not stop.is_set():
             beat()
             if not publisher.wait_ready(POLL_SECONDS):
                 continue
             began = time.monotonic()
+            if declared != (connections := publisher.connections):
+                if not self._declare():
+                    stop.wait(POLL_SECONDS)
+                    continue
+                declared = connections
             try:
                 claimed = self._publish_due(publisher, stop, beat)
                 upkeep.turn()
@@ -83,6 +109,23 @@ class Relay:
                 stop.wait(max(0.0, began + STEADY_SECONDS - time.monotonic()))
             else:
                 wakeup.wait(POLL_SECONDS, stop)
+
+    def _declare(self) -> bool:
+        """Make the queues; False when the broker would not have it."""
+        connection: pika.BlockingConnection | None = None
+        try:
+            connection = pika.BlockingConnection(parameters(self._url, f"{self._service} relay"))
+            with answered_within(connection, DECLARE_SECONDS):
+                channel = connection.channel()
+                topology.declare_exchanges(channel)
+                for queue in self._queues:
+                    topology.declare(channel, queue, self._retry_delays)
+        except BROKER_FAILURES as error:
+            log.warning("queues can't be made", relay=self.name, reason=describe(error))
+            return False
+        finally:
+            close(connection)
+        return True
 
     def _publish_due(self, publisher: Publisher, stop: threading.Event, beat: Beat) -> int:
         """Publish what is due; how many rows that were.
@@ -123,7 +166,8 @@ class Relay:
 
     def _finish(self, publisher: Publisher, claim: _Claim) -> None:
         """Wait for the broker's answers to a claim and commit what has become of its rows."""
-        results = publisher.answers(claim.batch, CONFIRM_SECONDS)
+        answers = publisher.answers(claim.batch, CONFIRM_SECONDS)
+        results = [_settled(row, answer) for row, answer in zip(claim.rows, answers, strict=True)]
         ids: dict[Result, list[UUID]] = {result: [] for result in Result}
         for row, result in zip(claim.rows, results, strict=True):
             ids[result].append(row.id)
@@ -141,3 +185,9 @@ class Relay:
             reason = result.name.lower()
             monitoring.EVENTS_REFUSED.labels(self._service, event_type, reason).inc(number)
             log.warning("the bus did not take events", event_type=event_type, reason=reason, number=number)
+
+
+def _settled(row: outbox.Row, answer: Result) -> Result:
+    """What the broker's answer means for a row: an event for whoever is connected needs nobody to be."""
+    unwanted = answer is Result.UNROUTABLE and row.type in _FOR_THE_CONNECTED
+    return Result.CONFIRMED if unwanted else answer

@@ -1,7 +1,7 @@
 """Who wants which events, and the interface that both buses have."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +19,15 @@ It raises Retry or Drop; any other exception is a Retry. No network call inside.
 
 
 @dataclass(frozen=True)
+class Queue:
+    """A role's durable queue, the events that it wants, and whether one consumer at a time works on it."""
+
+    name: str
+    events: tuple[type[Event], ...]
+    ordered: bool = False
+
+
+@dataclass(frozen=True)
 class Subscription:
     """A role's durable queue and what the role does with each event.
 
@@ -32,6 +41,11 @@ class Subscription:
     database: Database
     ordered: bool = False
     prefetch: int = 20
+
+    @property
+    def wants(self) -> Queue:
+        """The queue that this subscription needs."""
+        return Queue(self.queue, tuple(self.handlers), self.ordered)
 
 
 @dataclass(frozen=True)
@@ -57,8 +71,11 @@ class Listening(Loop, Protocol):
 class Bus(Protocol):
     """Carries events from outboxes to handlers: at least once, and by the inbox with one effect."""
 
-    def relay(self, database: Database, *, service: str) -> Loop:
-        """A loop that brings the outbox of ``service`` in ``database`` to the bus."""
+    def relay(self, database: Database, *, service: str, queues: Sequence[Queue] = ()) -> Loop:
+        """A loop that brings the outbox of ``service`` in ``database`` to the bus.
+
+        ``queues`` are those that must be there before anything is published, besides the roles' own.
+        """
         ...
 
     def consumer(self, subscription: Subscription) -> Loop:

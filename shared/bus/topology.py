@@ -12,7 +12,7 @@ from typing import Any
 
 from pika.adapters.blocking_connection import BlockingChannel
 
-from shared.bus.subscription import Broadcast, Subscription
+from shared.bus.subscription import Broadcast, Queue
 
 EXCHANGE = "boritrader"
 DEAD_EXCHANGE = "boritrader.dead"
@@ -53,9 +53,9 @@ def declare_exchanges(channel: BlockingChannel) -> None:
     channel.exchange_declare(DEAD_EXCHANGE, exchange_type="direct", durable=True)
 
 
-def declare(channel: BlockingChannel, subscription: Subscription, retry_delays: Sequence[float]) -> None:
-    """Make a subscription's queue, retry queues and dead-letter queue, and bind it to its events."""
-    queue = subscription.queue
+def declare(channel: BlockingChannel, wanted: Queue, retry_delays: Sequence[float]) -> None:
+    """Make a queue with its retry queues and dead-letter queue, and bind it to its events."""
+    queue = wanted.name
     declare_exchanges(channel)
     channel.queue_declare(dead_queue(queue), durable=True, arguments=_QUORUM)
     channel.queue_bind(dead_queue(queue), DEAD_EXCHANGE, routing_key=queue)
@@ -71,11 +71,11 @@ def declare(channel: BlockingChannel, subscription: Subscription, retry_delays: 
             },
         )
     arguments = _QUORUM | {"x-dead-letter-exchange": DEAD_EXCHANGE, "x-dead-letter-routing-key": queue}
-    if subscription.ordered:
+    if wanted.ordered:
         # two processes of one shard, as in a rolling update: the second one waits
         arguments["x-single-active-consumer"] = True
     channel.queue_declare(queue, durable=True, arguments=arguments)
-    for event in subscription.handlers:
+    for event in wanted.events:
         channel.queue_bind(queue, EXCHANGE, routing_key=event.routing_key())
 
 

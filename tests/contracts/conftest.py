@@ -46,7 +46,7 @@ class Buses:
             return LocalBus(
                 retry_delays=RETRY_DELAYS, in_place_delays=IN_PLACE_DELAYS, unroutable_seconds=0.2
             )
-        return RabbitBus(self.url, retry_delays=RETRY_DELAYS, in_place_delays=IN_PLACE_DELAYS)
+        return RabbitBus(self.url, roles={}, retry_delays=RETRY_DELAYS, in_place_delays=IN_PLACE_DELAYS)
 
     def another(self) -> Bus:
         """The bus as another process sees it; the local one is for one process only."""

@@ -42,7 +42,7 @@ class Flow:
             session.execute(text("CREATE TABLE effect (n bigserial, note text)"))
 
     def start(self) -> None:
-        bus = RabbitBus(self.url, service="test", retry_delays=(0.1,))
+        bus = RabbitBus(self.url, service="test", roles={}, retry_delays=(0.1,))
         subscription = Subscription(QUEUE, {UserDeletedV1: self.handler}, self.billing)
         self.supervisor.start([bus.consumer(subscription), bus.relay(self.auth, service="auth")])
 
@@ -175,11 +175,13 @@ def test_a_slow_handler_does_not_hold_up_the_connection(flow: Flow) -> None:
 
     flow.handler = slow
     stop, beats = threading.Event(), threading.Semaphore(0)
-    consumer = RabbitBus(flow.url).consumer(Subscription(QUEUE, {UserDeletedV1: slow}, flow.billing))
+    consumer = RabbitBus(flow.url, roles={}).consumer(
+        Subscription(QUEUE, {UserDeletedV1: slow}, flow.billing)
+    )
     thread = threading.Thread(target=consumer.run, args=(stop, beats.release))
     thread.start()
     relay = Supervisor()
-    relay.start([RabbitBus(flow.url).relay(flow.auth, service="auth")])
+    relay.start([RabbitBus(flow.url, roles={}).relay(flow.auth, service="auth")])
     flow.tell(1)
     assert entered.wait(20)
     while beats.acquire(blocking=False):
