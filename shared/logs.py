@@ -35,14 +35,19 @@ def bind_correlation(value: str) -> contextvars.Token[str | None]:
     return _correlation.set(value)
 
 
+def unbind_correlation(token: contextvars.Token[str | None]) -> None:
+    """Go back to the cause before ``bind_correlation``, which gave the token."""
+    _correlation.reset(token)
+
+
 @contextmanager
 def correlated(value: str) -> Iterator[None]:
     """The block belongs to the cause ``value``; after it the former one is back."""
-    token = _correlation.set(value)
+    token = bind_correlation(value)
     try:
         yield
     finally:
-        _correlation.reset(token)
+        unbind_correlation(token)
 
 
 def configure(

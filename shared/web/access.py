@@ -6,7 +6,7 @@ import uuid
 
 from flask import Flask, Response, g, request
 
-from shared.logs import bind_correlation, logger
+from shared.logs import bind_correlation, logger, unbind_correlation
 
 HEADER = "X-Request-ID"
 _GOOD_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -22,7 +22,13 @@ def init_app(app: Flask, service: str) -> None:
         given = request.headers.get(HEADER, "")
         g.request_started = time.perf_counter()
         g.request_id = given if _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
-        bind_correlation(g.request_id)
+        g.correlation = bind_correlation(g.request_id)
+
+    @app.teardown_request
+    def _forget(_error: BaseException | None) -> None:
+        # the thread goes on to other work, which is not this request's
+        if "correlation" in g:
+            unbind_correlation(g.pop("correlation"))
 
     @app.after_request
     def _end(response: Response) -> Response:

@@ -35,3 +35,8 @@ def test_the_log_names_the_route_and_no_secret_of_the_path(
     logged = caplog.text + capsys.readouterr().out
     assert "/refuse/<int:status>" in logged
     assert "hunter2" not in logged
+
+
+def test_what_the_thread_does_after_a_request_is_no_longer_its_cause(client: FlaskClient) -> None:
+    answer = client.get("/page")
+    assert correlation_id() != answer.headers["X-Request-ID"]
