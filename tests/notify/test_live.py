@@ -391,8 +391,9 @@ def test_a_slow_reader_is_closed_and_delays_nobody(
     async def scene(server: LiveServer) -> tuple[Page, int]:
         quick, lazy = Page(server, sign("quick")), Page(server, sign("lazy"))
         async with quick.open() as fast, lazy.open(ping_interval=None) as slow:
-            await quick.receive(fast)
-            await lazy.receive(slow)
+            for _ in ("snapshot", "heartbeat"):  # after the second they are joined
+                await quick.receive(fast)
+                await lazy.receive(slow)
             slow.transport.pause_reading()
             n = 0
             # Until what the kernel takes and what may wait are both full, and the server has had enough.
