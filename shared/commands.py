@@ -71,5 +71,7 @@ def run(
             health_port=settings.health_port,
             ready=lambda: database.ready(service),
         )
+    except processes.HealthPortError as error:
+        refuse(str(error))
     finally:
         database.dispose()

@@ -124,8 +124,15 @@ class Supervisor:
             self._stop.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
 
 
+class HealthPortError(Exception):
+    """The port of the health server is taken or not ours to use."""
+
+
 class HealthServer:
-    """``/healthz``, ``/readyz`` and ``/metrics`` of a process that serves nothing else."""
+    """``/healthz``, ``/readyz`` and ``/metrics`` of a process that serves nothing else.
+
+    Raises HealthPortError.
+    """
 
     def __init__(
         self,
@@ -136,7 +143,10 @@ class HealthServer:
         beat_seconds: float = BEAT_SECONDS,
     ) -> None:
         handler = _handler(supervisor, ready, beat_seconds)
-        self._server = http.server.ThreadingHTTPServer(("", port), handler)
+        try:
+            self._server = http.server.ThreadingHTTPServer(("", port), handler)
+        except OSError as error:
+            raise HealthPortError(f"HEALTH_PORT {port} can't be used: {error.strerror}") from error
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)

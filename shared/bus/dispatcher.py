@@ -16,7 +16,7 @@ from shared.db import inbox
 from shared.db.engine import is_away
 
 MAX_ATTEMPTS = 5
-IN_PLACE_DELAYS = (0.5, 1.0, 2.0, 5.0)
+IN_PLACE_DELAYS = (0.5, 1.0, 2.0, 5.0, 15.0)
 """Pauses in seconds before an ordered message is tried again, the last for all further ones."""
 _REASON_LENGTH = 500
 
@@ -61,8 +61,9 @@ class Verdict:
 def handle(subscription: Subscription, message: Message) -> Verdict:
     """Decode the message and do its work once, with inbox row, in one transaction; never raises an Exception.
 
-    The fifth failed try is DEAD. A DEAD verdict is logged as critical and counted here; keeping the letter is
-    the bus's part.
+    The fifth failed try is DEAD, but for an ordered subscription: what comes after would overtake the
+    message, so its queue stands still, loudly, until it can be handled. A DEAD verdict is logged as critical
+    and counted here; keeping the letter is the bus's part.
     """
     with (
         monitoring.EVENT_SECONDS.labels(subscription.queue, message.event_label).time(),
@@ -70,7 +71,16 @@ def handle(subscription: Subscription, message: Message) -> Verdict:
     ):
         verdict = _work(subscription, message)
     if verdict.outcome is Outcome.RETRY and message.attempt >= MAX_ATTEMPTS:
-        verdict = Verdict(Outcome.DEAD, f"failed {message.attempt} times: {verdict.reason}")
+        if subscription.ordered:
+            log.critical(
+                "an ordered message can't be handled, and its queue stands still",
+                queue=subscription.queue,
+                event_type=message.routing_key[:100],
+                attempt=message.attempt,
+                reason=verdict.reason,
+            )
+        else:
+            verdict = Verdict(Outcome.DEAD, f"failed {message.attempt} times: {verdict.reason}")
     monitoring.EVENTS_HANDLED.labels(subscription.queue, message.event_label, verdict.outcome).inc()
     if verdict.outcome is Outcome.DEAD:
         monitoring.DEAD_LETTERS.labels(subscription.queue).inc()

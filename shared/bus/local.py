@@ -27,6 +27,7 @@ from shared.bus.dispatcher import (
 )
 from shared.bus.subscription import Broadcast, Listening, Queue, Subscription
 from shared.bus.upkeep import Upkeep, Wakeup
+from shared.contracts.subscribers import BROADCAST_KEYS
 from shared.db import inbox, outbox
 from shared.db.engine import Database, is_away
 from shared.process import Beat, Loop, numbered
@@ -96,7 +97,8 @@ class LocalBus:
         with self._lock:
             mailboxes = [box for box in self._mailboxes.values() if pending.row.type in box.routing_keys]
             broadcasts = [loop for loop in self._broadcasts if pending.row.type in loop.routing_keys]
-        pending.expect(len(mailboxes), wanted=bool(mailboxes or broadcasts))
+        wanted = bool(mailboxes or broadcasts) or pending.row.type in BROADCAST_KEYS
+        pending.expect(len(mailboxes), wanted=wanted)
         for loop in broadcasts:
             loop.queue.put(pending.row)
         for mailbox in mailboxes:

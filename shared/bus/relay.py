@@ -18,7 +18,7 @@ from shared.bus.connection import BROKER_FAILURES, answered_within, close, descr
 from shared.bus.publisher import Batch, Outgoing, Publisher, Result
 from shared.bus.subscription import Queue
 from shared.bus.upkeep import Upkeep, Wakeup
-from shared.contracts.subscribers import BROADCAST
+from shared.contracts.subscribers import BROADCAST_KEYS
 from shared.db import outbox
 from shared.db.engine import Database, is_away
 from shared.process import Beat
@@ -33,8 +33,6 @@ DECLARE_SECONDS = 30.0
 POLL_SECONDS = 1.0
 STEADY_SECONDS = 0.02
 """Under steady load the outbox is looked at this often: waking up for each commit would cost more."""
-
-_FOR_THE_CONNECTED = frozenset(event.routing_key() for event in BROADCAST)
 
 log = logs.logger(__name__)
 
@@ -88,17 +86,17 @@ class Relay:
         declared = 0
         while not stop.is_set():
             beat()
-            if not publisher.wait_ready(POLL_SECONDS):
-                continue
+            connected = publisher.wait_ready(POLL_SECONDS)
             began = time.monotonic()
-            if declared != (connections := publisher.connections):
-                if not self._declare():
-                    stop.wait(POLL_SECONDS)
-                    continue
-                declared = connections
+            if connected and declared != (connections := publisher.connections):
+                connected = self._declare(stop)
+                declared = connections if connected else declared
             try:
-                claimed = self._publish_due(publisher, stop, beat)
+                # also without a broker: what waits is counted, above all then
                 upkeep.turn()
+                if not connected:
+                    continue
+                claimed = self._publish_due(publisher, stop, beat)
             except SQLAlchemyError as error:
                 if not is_away(error):
                     raise
@@ -110,8 +108,8 @@ class Relay:
             else:
                 wakeup.wait(POLL_SECONDS, stop)
 
-    def _declare(self) -> bool:
-        """Make the queues; False when the broker would not have it."""
+    def _declare(self, stop: threading.Event) -> bool:
+        """Make the queues; False, after a pause, when the broker would not have it."""
         connection: pika.BlockingConnection | None = None
         try:
             connection = pika.BlockingConnection(parameters(self._url, f"{self._service} relay"))
@@ -122,6 +120,7 @@ class Relay:
                     topology.declare(channel, queue, self._retry_delays)
         except BROKER_FAILURES as error:
             log.warning("queues can't be made", relay=self.name, reason=describe(error))
+            stop.wait(POLL_SECONDS)
             return False
         finally:
             close(connection)
@@ -189,5 +188,5 @@ class Relay:
 
 def _settled(row: outbox.Row, answer: Result) -> Result:
     """What the broker's answer means for a row: an event for whoever is connected needs nobody to be."""
-    unwanted = answer is Result.UNROUTABLE and row.type in _FOR_THE_CONNECTED
+    unwanted = answer is Result.UNROUTABLE and row.type in BROADCAST_KEYS
     return Result.CONFIRMED if unwanted else answer

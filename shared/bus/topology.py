@@ -2,11 +2,9 @@
 
 Everything an event may pass is a quorum queue with at-least-once dead-lettering. Arguments of a queue say
 what it is for and never change; what may change, its limits, is in policies, since a queue that is declared
-with other arguments than it has is refused (406). ``python -m shared.bus.topology`` prints the policies as
-a definitions file for the broker's ``load_definitions``.
+with other arguments than it has is refused (406). See shared.bus.policies for bringing them to the broker.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,18 +20,6 @@ _QUORUM: dict[str, Any] = {
     "x-queue-type": "quorum",
     "x-dead-letter-strategy": "at-least-once",
     "x-overflow": "reject-publish",
-}
-
-POLICIES: dict[str, dict[str, Any]] = {
-    # 50 deliveries without an answer: whoever takes the message dies of it
-    "events": {
-        "pattern": r"\.events\.v[0-9]+$",
-        "definition": {"delivery-limit": 50, "max-length": 1_000_000, "overflow": "reject-publish"},
-    },
-    "retries": {
-        "pattern": r"\.retry\.[0-9.]+s$",
-        "definition": {"max-length": 1_000_000, "overflow": "reject-publish"},
-    },
 }
 
 
@@ -87,17 +73,3 @@ def declare_broadcast(channel: BlockingChannel, broadcast: Broadcast) -> str:
     for event in broadcast.handlers:
         channel.queue_bind(name, EXCHANGE, routing_key=event.routing_key())
     return name
-
-
-def definitions(vhost: str = "/") -> dict[str, Any]:
-    """The policies in the shape of RabbitMQ's definitions file."""
-    return {
-        "policies": [
-            {"vhost": vhost, "name": name, "apply-to": "queues", "priority": 0, **policy}
-            for name, policy in POLICIES.items()
-        ]
-    }
-
-
-if __name__ == "__main__":
-    print(json.dumps(definitions(), indent=2))  # noqa: T201 - a command prints

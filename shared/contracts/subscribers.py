@@ -24,3 +24,5 @@ SUBSCRIBERS: dict[str, tuple[type[Event], ...]] = {
 
 BROADCAST: tuple[type[Event], ...] = (notify.LiveMessageAddedV1,)
 """Events for whoever is connected just now: none are kept, and it is no fault when nobody is."""
+
+BROADCAST_KEYS = frozenset(event.routing_key() for event in BROADCAST)

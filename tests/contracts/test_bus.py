@@ -13,6 +13,7 @@ from shared.bus import Broadcast, Drop, Retry, Subscription
 from shared.contracts.auth import UserDeletedV1, UserRegisteredV1
 from shared.contracts.billing import EntitlementChangedV1, Entitlements
 from shared.contracts.envelope import Envelope, Event
+from shared.contracts.notify import LiveMessageAddedV1
 from shared.db import outbox
 from shared.db.engine import Database
 from shared.process import Supervisor
@@ -210,6 +211,31 @@ def test_an_ordered_consumer_never_lets_a_message_be_overtaken(
     assert effects.dead_letters("signals-runner-0.events.v1") == [
         ("auth.user_deleted.v1", "dropped: never", 1)
     ]
+
+
+def test_an_ordered_message_is_never_given_up(buses: Buses, auth: Database, effects: Effects) -> None:
+    tries = 0
+
+    def stumble(session: Session, envelope: Envelope[UserDeletedV1]) -> None:
+        nonlocal tries
+        if envelope.data.user_id == "1" and (tries := tries + 1) <= 7:
+            raise RuntimeError("not yet")
+        effects.note(session, envelope)
+
+    subscription = Subscription(
+        "signals-runner-0.events.v1", {UserDeletedV1: stumble}, effects.database, ordered=True
+    )
+    buses.run(buses.bus.consumer(subscription), buses.bus.relay(auth, service="auth"))
+    tell(auth, *(deleted(str(n)) for n in range(4)))
+    eventually(lambda: len(effects.notes()) == 4)
+    assert effects.notes() == ["0", "1", "2", "3"]
+    assert effects.dead_letters("signals-runner-0.events.v1") == []
+
+
+def test_an_event_for_the_connected_waits_for_nobody(buses: Buses, auth: Database) -> None:
+    buses.run(buses.bus.relay(auth, service="notify"))
+    tell(auth, LiveMessageAddedV1(n=1))
+    eventually(lambda: published(auth) == 1)
 
 
 def test_a_broadcast_reaches_every_process(buses: Buses, auth: Database) -> None:

@@ -14,7 +14,6 @@ from shared.bus import Handler, Subscription
 from shared.bus.rabbit import RabbitBus
 from shared.contracts.auth import UserRegisteredV1
 from shared.contracts.envelope import Envelope, Event
-from shared.contracts.notify import LiveMessageAddedV1
 from shared.contracts.registry import EVENTS
 from shared.contracts.subscribers import BROADCAST, SUBSCRIBERS
 from shared.db import outbox
@@ -62,12 +61,6 @@ def test_an_event_waits_for_roles_that_have_never_run(rabbitmq: RabbitServer, mi
         supervisor.start([RabbitBus(url).consumer(subscription)])
     eventually(lambda: sorted(received) == sorted(roles))
     assert supervisor.stop(20) == []
-
-
-def test_an_event_for_the_connected_goes_by_when_nobody_is(
-    rabbitmq: RabbitServer, migrated: Migrated
-) -> None:
-    _publish(rabbitmq.new_vhost(), migrated("messaging"), LiveMessageAddedV1(n=1))
 
 
 def _publish(url: str, database: Database, event: Event) -> None:

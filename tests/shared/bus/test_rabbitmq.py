@@ -11,7 +11,7 @@ from pika.exceptions import AMQPError
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from shared.bus import Subscription, topology
+from shared.bus import Subscription, policies
 from shared.bus.rabbit import RabbitBus
 from shared.contracts.auth import UserDeletedV1
 from shared.contracts.envelope import Envelope
@@ -229,13 +229,13 @@ def test_the_policies_are_accepted_and_guard_against_a_message_that_kills(
     eventually(lambda: flow.notes() == ["1"])
     assert flow.supervisor.stop(25) == []
     vhost = flow.url.rpartition("/")[2]
-    for policy in topology.definitions(vhost)["policies"]:
+    for name, policy in policies.POLICIES.items():
         definition = {**policy["definition"]}
         if "delivery-limit" in definition:
             definition["delivery-limit"] = 3
         broker.control(
             "set_policy",
-            *("-p", vhost, "--apply-to", "queues", policy["name"], policy["pattern"], json.dumps(definition)),
+            *("-p", vhost, "--apply-to", "queues", name, policy["pattern"], json.dumps(definition)),
         )
     channel = flow.channel()
     channel.basic_publish("boritrader", "auth.user_deleted.v1", b"deadly")
