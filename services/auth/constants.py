@@ -28,6 +28,8 @@ SESSION_LIFETIME = timedelta(days=90)
 SEEN_EVERY = timedelta(minutes=1)
 """A session's last use is written down at most this often."""
 USER_AGENT_MAX = 300
+SESSIONS_TOLD = 1000
+"""How many ended sessions one event tells of."""
 PURGE_EVERY_SECONDS = 3600.0
 PURGE_BATCH = 1000
 

@@ -31,6 +31,14 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class EndedSession:
+    """A session that has just ended, and whose it was."""
+
+    id: uuid.UUID
+    user_id: uuid.UUID
+
+
+@dataclass(frozen=True)
 class LiveSession:
     """A session that is good now, who holds it, and when it was last seen."""
 
@@ -92,14 +100,9 @@ def set_password_hash(session: DbSession, user_id: uuid.UUID, password_hash: str
     session.execute(update(User).where(User.id == user_id).values(password_hash=password_hash))
 
 
-def delete_user(session: DbSession, user_id: uuid.UUID, password_hash: str) -> int | None:
-    """Remove the user with sessions and plan; the version it had, or None when it is gone or has
-    another password by now.
-    """
-    statement = (
-        delete(User).where(User.id == user_id, User.password_hash == password_hash).returning(User.version)
-    )
-    return session.scalar(statement)
+def delete_user(session: DbSession, user_id: uuid.UUID) -> int:
+    """Remove the user, who must be there, with the plan; the version it had."""
+    return session.execute(delete(User).where(User.id == user_id).returning(User.version)).scalar_one()
 
 
 def add_session(session: DbSession, row: Session) -> None:
@@ -107,10 +110,17 @@ def add_session(session: DbSession, row: Session) -> None:
     session.add(row)
 
 
-def delete_session(session: DbSession, token_digest: bytes) -> uuid.UUID | None:
-    """End the session with the token; whose it was, or None when there is none."""
-    statement = delete(Session).where(Session.token_digest == token_digest).returning(Session.user_id)
-    return session.scalar(statement)
+def delete_session(session: DbSession, token_digest: bytes) -> EndedSession | None:
+    """End the session with the token; None when there is none."""
+    statement = delete(Session).where(Session.token_digest == token_digest)
+    row = session.execute(statement.returning(Session.id, Session.user_id)).first()
+    return None if row is None else EndedSession(row.id, row.user_id)
+
+
+def delete_sessions(session: DbSession, user_id: uuid.UUID) -> list[uuid.UUID]:
+    """End all sessions of a person; which these were."""
+    statement = delete(Session).where(Session.user_id == user_id).returning(Session.id)
+    return list(session.scalars(statement))
 
 
 def live_session(connection: Connection, token_digest: bytes, now: datetime) -> LiveSession | None:

@@ -5,7 +5,7 @@ transaction after it checks that what was hashed against still stands.
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,6 +19,7 @@ from services.auth.constants import (
     PASSWORD_MAX,
     PURGE_BATCH,
     SEEN_EVERY,
+    SESSIONS_TOLD,
     USER_AGENT_MAX,
     USER_NAME_MAX,
     USER_NAME_MIN,
@@ -29,7 +30,7 @@ from services.auth.models import Session, User
 from services.auth.passwords import Passwords, is_good_enough
 from services.auth.repository import Credentials, Profile
 from services.auth.tokens import Holder, digest, new_token
-from shared.contracts.auth import UserDeletedV1, UserRegisteredV1
+from shared.contracts.auth import SessionEndedV1, UserDeletedV1, UserRegisteredV1
 from shared.db import outbox
 
 Clock = Callable[[], datetime]
@@ -150,7 +151,7 @@ def log_in(
     if verified.rehashed:
         repository.set_password_hash(session, person.user_id, verified.rehashed)
     if previous:
-        repository.delete_session(session, digest(previous))
+        _end_session(session, previous)
     token, now = new_token(), clock()
     repository.add_session(
         session,
@@ -168,8 +169,8 @@ def log_in(
 
 
 def log_out(session: DbSession, token: str) -> None:
-    """End the session with the token, if there is one."""
-    repository.delete_session(session, digest(token))
+    """End the session with the token and announce it, if there is one."""
+    _end_session(session, token)
 
 
 def identify(connection: Connection, token: str, *, clock: Clock = utc_now) -> Holder | None:
@@ -205,9 +206,10 @@ def close_account(session: DbSession, person: Credentials) -> None:
 
     Raises WrongPassword when the account has gone or changed its password since it was verified.
     """
-    version = repository.delete_user(session, person.user_id, person.password_hash)
-    if version is None:
+    if not repository.lock_user(session, person.user_id, person.password_hash):
         raise WrongPassword
+    _announce_end(session, person.user_id, repository.delete_sessions(session, person.user_id))
+    version = repository.delete_user(session, person.user_id)
     event = UserDeletedV1(user_id=str(person.user_id))
     outbox.add(session, event, aggregate_id=event.user_id, aggregate_version=version + 1)
 
@@ -215,3 +217,17 @@ def close_account(session: DbSession, person: Credentials) -> None:
 def purge_sessions(session: DbSession, *, clock: Clock = utc_now) -> int:
     """Remove some expired sessions; how many, fewer than PURGE_BATCH when none is left."""
     return repository.purge_sessions(session, clock(), PURGE_BATCH)
+
+
+def _end_session(session: DbSession, token: str) -> None:
+    ended = repository.delete_session(session, digest(token))
+    if ended is not None:
+        _announce_end(session, ended.user_id, [ended.id])
+
+
+def _announce_end(session: DbSession, user_id: uuid.UUID, session_ids: Sequence[uuid.UUID]) -> None:
+    for first in range(0, len(session_ids), SESSIONS_TOLD):
+        told = tuple(str(id_) for id_ in session_ids[first : first + SESSIONS_TOLD])
+        event = SessionEndedV1(user_id=str(user_id), session_ids=told)
+        # Which login it was that ended needs no order among a person's states: the version is any.
+        outbox.add(session, event, aggregate_id=event.user_id, aggregate_version=1)

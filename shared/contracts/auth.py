@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from pydantic import Field
+
 from shared.contracts.envelope import Event
 
 
@@ -23,3 +25,16 @@ class UserDeletedV1(Event):
     version: ClassVar[int] = 1
 
     user_id: str
+
+
+class SessionEndedV1(Event):
+    """A person's sessions are over: logged out, replaced by a new login, or gone with the account.
+
+    Told to whoever is connected just now, so that what a session has open ends with it.
+    """
+
+    type: ClassVar[str] = "auth.session_ended"
+    version: ClassVar[int] = 1
+
+    user_id: str
+    session_ids: tuple[str, ...] = Field(min_length=1, max_length=1000)

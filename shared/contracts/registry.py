@@ -12,6 +12,7 @@ EVENTS: dict[str, type[Event]] = {
     for event in (
         auth.UserRegisteredV1,
         auth.UserDeletedV1,
+        auth.SessionEndedV1,
         billing.EntitlementChangedV1,
         notify.LiveMessageAddedV1,
         signals.CandlesClosedV1,

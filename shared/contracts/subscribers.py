@@ -22,7 +22,7 @@ SUBSCRIBERS: dict[str, tuple[type[Event], ...]] = {
 }
 """Queue of a role -> the events that it handles."""
 
-BROADCAST: tuple[type[Event], ...] = (notify.LiveMessageAddedV1,)
+BROADCAST: tuple[type[Event], ...] = (notify.LiveMessageAddedV1, auth.SessionEndedV1)
 """Events for whoever is connected just now: none are kept, and it is no fault when nobody is."""
 
 BROADCAST_KEYS = frozenset(event.routing_key() for event in BROADCAST)

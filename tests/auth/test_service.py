@@ -1,12 +1,15 @@
 """Use cases of auth where the pages can't show them: one transaction, and races between its parts."""
 
 import pytest
+from apiflask import APIFlask
 from sqlalchemy import text
 
 from services.auth import service
+from services.auth.constants import SESSIONS_TOLD
 from services.auth.errors import WrongCredentials, WrongPassword
 from services.auth.passwords import Passwords
 from services.auth.service import Device
+from services.auth.tokens import digest
 from shared.db.engine import Database
 from tests.auth.browser import PASSWORD, Browser
 from tests.auth.conftest import CountingHasher
@@ -72,6 +75,87 @@ def test_a_password_changed_while_it_was_verified_opens_nothing(
         service.close_account(session, verified.credentials)
     assert rows(database, "sessions") == []
     assert len(rows(database, "users")) == 1
+
+
+def ended(database: Database) -> list[tuple[str, list[str]]]:
+    """(user id, session ids) of each announcement that sessions ended."""
+    told = [event["data"] for event in events(database) if event["type"] == "auth.session_ended"]
+    return [(event["user_id"], event["session_ids"]) for event in told]
+
+
+def session_id(database: Database, browser: Browser) -> str:
+    token = browser.token()
+    assert token is not None
+    return next(str(row["id"]) for row in rows(database, "sessions") if row["token_digest"] == digest(token))
+
+
+def test_a_logout_announces_the_end_of_its_session_alone(app: APIFlask, database: Database) -> None:
+    here, there = Browser(app), Browser(app)
+    here.register()
+    for browser in (here, there):
+        browser.log_in()
+    [user] = rows(database, "users")
+    gone = session_id(database, here)
+    here.post("/logout", {}, page="/settings")
+    assert ended(database) == [(str(user["id"]), [gone])]
+    here.post("/logout", {}, page="/login")  # nothing is left to end
+    assert len(ended(database)) == 1
+
+
+def test_a_login_announces_the_end_of_the_session_in_whose_place_it_begins(
+    browser: Browser, database: Database
+) -> None:
+    browser.register()
+    token = browser.csrf_token("/login")  # the form in another tab, from before
+    browser.log_in()
+    gone = session_id(database, browser)
+    browser.client.post(
+        "/login",
+        data={"csrf_token": token, "login": "ada@example.org", "password": PASSWORD},
+        headers={"X-Real-IP": browser.address},
+    )
+    assert [ids for _, ids in ended(database)] == [[gone]]
+    assert session_id(database, browser) != gone
+
+
+def test_a_deleted_account_announces_the_end_of_all_its_sessions(
+    browser: Browser, database: Database
+) -> None:
+    browser.register()
+    browser.log_in()
+    with database.transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO sessions"
+                " (id, token_digest, user_id, user_agent, address, created_at, last_seen_at)"
+                " SELECT gen_random_uuid(), int4send(n), users.id, '', '', now(), now()"
+                " FROM users, generate_series(1, :many) n"
+            ),
+            {"many": SESSIONS_TOLD},
+        )
+    own = sorted(str(row["id"]) for row in rows(database, "sessions"))
+    browser.post("/settings", {"password": PASSWORD})
+    told = [ids for _, ids in ended(database)]
+    assert [len(ids) for ids in told] == [SESSIONS_TOLD, 1]
+    assert sorted(id_ for ids in told for id_ in ids) == own
+    assert rows(database, "users") == rows(database, "sessions") == []
+
+
+def test_an_end_that_is_not_committed_is_not_announced(browser: Browser, database: Database) -> None:
+    browser.register()
+    browser.log_in()
+    token = browser.token()
+    assert token is not None
+
+    def log_out() -> None:
+        with database.transaction() as session:
+            service.log_out(session, token)
+            raise _Crash
+
+    with pytest.raises(_Crash):
+        log_out()
+    assert ended(database) == []
+    assert browser.identity() is not None
 
 
 def test_an_overlong_user_agent_is_cut(browser: Browser, database: Database) -> None:
