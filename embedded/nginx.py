@@ -47,7 +47,7 @@ def derive(variables: Mapping[str, str]) -> dict[str, str]:
     """
     script = GATEWAY / "variables.envsh"
     listed = subprocess.run(
-        ["/bin/sh", "-euc", f'. "{script}" && env'],
+        ["/bin/sh", "-euc", '. "$1" && env', "sh", str(script)],
         env={"PATH": "/usr/bin:/bin", **variables},
         capture_output=True,
         text=True,

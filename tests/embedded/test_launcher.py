@@ -75,7 +75,7 @@ class Launched:
 
 @pytest.fixture
 def data_dir(server_dir: Path) -> Path:
-    folder = server_dir / f"run-{free_port()}"
+    folder = server_dir / f"my run {free_port()}"
     folder.mkdir()
     return folder / "var"
 

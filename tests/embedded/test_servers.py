@@ -26,11 +26,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def private(server_dir: Path) -> Iterator[Path]:
-    """A folder below one that only we may enter, as a checkout in a home folder is."""
-    outer = server_dir / f"private-{free_port()}"
-    (outer / "inner").mkdir(parents=True)
+    """A folder, with a blank in its name, below one that only we may enter, as in somebody's home folder."""
+    outer = server_dir / f"private {free_port()}"
+    (outer / "in ner").mkdir(parents=True)
     outer.chmod(0o700)
-    yield outer / "inner"
+    yield outer / "in ner"
     assert stat.S_IMODE(outer.stat().st_mode) == 0o700
     assert outer.stat().st_uid == os.geteuid()
 

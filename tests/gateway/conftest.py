@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from embedded.nginx import NginxServer
-from embedded.processes import free_port
+from embedded.nginx import GATEWAY, NginxServer
+from embedded.processes import LOOPBACK, free_port
 from gateway.build_site import build
 from tests.support import wire
 from tests.support.upstreams import Auth, Upstream
@@ -44,9 +44,11 @@ class Gateway:
 def settings(services: dict[str, Upstream], folder: Path, port: int) -> dict[str, str]:
     return {
         "PORT": str(port),
+        "PUBLIC_URL": f"http://{LOOPBACK}:{port}",
         **{f"{name.upper()}_UPSTREAM": service.address for name, service in services.items()},
         "SITE_ROOT": str(folder / "site"),
         "STATIC_ROOT": str(folder / "static"),
+        "ROUTES_DIR": str(folder / "routes"),
         "REQUESTS_PER_SECOND": "1000",
         "LOGINS_PER_MINUTE": "60",
         "CONNECTIONS_PER_ADDRESS": "1000",
@@ -70,8 +72,9 @@ def write_site(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def site(server_dir: Path) -> Path:
-    folder = server_dir / "built"
+    folder = server_dir / "built site"
     write_site(folder)
+    (folder / "routes").symlink_to(GATEWAY)
     return folder
 
 
@@ -80,8 +83,8 @@ def started_gateway(server_dir: Path, site: Path) -> Iterator[Gateway]:
     auth = Auth()
     services = {name: Upstream(name) for name in ("billing", "signals", "notify", "live")} | {"auth": auth}
     port = free_port()
-    server = NginxServer.start(server_dir / "nginx", settings(services, site, port))
-    yield Gateway(port, services, auth, server_dir / "nginx")
+    server = NginxServer.start(server_dir / "nginx run", settings(services, site, port))
+    yield Gateway(port, services, auth, server_dir / "nginx run")
     server.stop()
     for service in services.values():
         service.close()

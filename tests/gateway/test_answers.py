@@ -92,6 +92,11 @@ def test_an_unchanged_file_is_not_sent_again(gateway: Gateway) -> None:
     assert gateway.request("/static/shared/app-ABCDEF12.css", ("If-None-Match", tag)).status == 304
 
 
+@pytest.mark.parametrize("path", ["/static/", "/static/shared/"])
+def test_a_folder_among_the_files_looks_like_any_page_that_is_not_there(gateway: Gateway, path: str) -> None:
+    assert gateway.request(path).body == gateway.request("/none").body
+
+
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 def test_files_only_take_get(gateway: Gateway, method: str) -> None:
     assert gateway.request("/robots.txt", method=method).status == 405

@@ -55,6 +55,8 @@ UNLISTED = (
     "/index.html",
     "/static/none.css",
     "/static",
+    "/static/",
+    "/static/shared/",
     "/nginx.conf",
     "/openapi-auth.json",
     "/ws/other",

@@ -29,7 +29,9 @@ def variants(folder: Path) -> Mapping[str, Mapping[str, str]]:
 
     PREBUILT_GZIP stays off: the wheel's NGINX lacks that module, the image's has it.
     """
-    certificate, key = self_signed(folder)
+    keys = folder / "the keys"
+    keys.mkdir()
+    certificate, key = self_signed(keys)
     return {
         "embedded": {
             "PORT": "8000",
@@ -78,7 +80,8 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 
 def check(name: str, settings: Mapping[str, str], folder: Path) -> bool:
     """Whether both programs accept the configuration; what they say is printed."""
-    place = folder / name
+    # with a blank, as in somebody's "My Projects"
+    place = folder / f"{name} gateway"
     place.mkdir()
     common = {"ROUTES_DIR": str(GATEWAY), "TEMP_DIR": str(place), "ACCESS_LOG": str(place / "access.log")}
     configuration = place / "nginx.conf"
