@@ -29,6 +29,7 @@ class Settings(ServiceSettings):
     for SES, where it is its usual 14. ``mail_concurrency`` is the number of mails under way at once in
     one process; more than 1 only with SES, since it bounds the mails a crash can double elsewhere.
     ``mail_timeout`` is in seconds for each step of a conversation, ``mail_lease`` for the whole of it.
+    ``live_max_age`` is in seconds: when a browser has to connect anew and show who it is.
     ``live_retention`` is in seconds: how long a browser may stay away and still resume without a snapshot.
     """
 
@@ -44,6 +45,7 @@ class Settings(ServiceSettings):
     live_port: int = Field(default=8765, ge=0, le=65535)
     live_max_per_user: int = Field(default=20, ge=1)
     live_max_per_address: int = Field(default=200, ge=1)
+    live_max_age: float = Field(default=600, gt=0)
     live_retention: float = Field(default=86_400, gt=0)
 
     @field_validator("mail_from", "mail_reply_to")

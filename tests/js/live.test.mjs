@@ -166,7 +166,7 @@ describe("the live channel", () => {
   });
 
   for (const code of [4401, 1008]) {
-    it(`does not come back after the server closed with ${code}`, () => {
+    it(`does not come back when it was refused with ${code}`, () => {
       const states = page.listen("live:state");
       channel.start();
       server.accept();
@@ -174,6 +174,23 @@ describe("the live channel", () => {
       mock.timers.tick(120_000);
       channel.retryNow();
       assert.equal(server.connections, 1);
+      assert.deepEqual(states.at(-1), { state: "signed-out" });
+    });
+
+    it(`shows who it is again when it was let in and then closed with ${code}`, () => {
+      const states = page.listen("live:state");
+      channel.start();
+      server.accept();
+      server.send(snapshot(7));
+      server.hangUp(code);
+      assert.deepEqual(states.at(-1), { state: "reconnecting" });
+      mock.timers.tick(1_000);
+      assert.equal(server.connections, 2);
+      assert.equal(server.socket().url.searchParams.get("since"), "7");
+      server.accept();
+      server.hangUp(code); // logged out: this time nobody is let in
+      mock.timers.tick(120_000);
+      assert.equal(server.connections, 2);
       assert.deepEqual(states.at(-1), { state: "signed-out" });
     });
   }

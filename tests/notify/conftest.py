@@ -2,7 +2,8 @@
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +15,13 @@ from werkzeug.test import TestResponse
 
 from services.auth.tokens import Holder, IdentitySigner, make_identity_key
 from services.notify.app import create_app
+from services.notify.channels.live import LiveServer
+from services.notify.channels.live_admission import Admission
 from services.notify.config import Settings
 from shared.db.engine import Database
+from shared.web.identity import Verifier
 from tests.notify import events
-
-ORIGIN = "http://127.0.0.1:8000"
+from tests.notify.live_page import ORIGIN
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +35,13 @@ def sign(identity_key: tuple[str, str]) -> Callable[..., str]:
     """``sign("ada")`` is her identity as the gateway passes it on; ``at`` is when it was issued."""
     signer = IdentitySigner(identity_key[0])
 
-    def make(user_id: str, *, at: datetime | None = None) -> str:
+    def make(user_id: str, *, session_id: str | None = None, at: datetime | None = None) -> str:
         holder = Holder(
-            user_id=user_id, session_id=uuid.uuid4().hex, user_name=user_id, role="user", plan="free"
+            user_id=user_id,
+            session_id=session_id or uuid.uuid4().hex,
+            user_name=user_id,
+            role="user",
+            plan="free",
         )
         return signer.sign(holder, at or datetime.now(UTC))
 
@@ -66,6 +73,25 @@ def make_settings(identity_key: tuple[str, str], tmp_path: Path) -> Callable[...
         return Settings(**given | values)
 
     return make
+
+
+@pytest.fixture
+def serving(database: Database, identity_key: tuple[str, str]) -> Callable[..., Any]:
+    """Runs a live server on a free port for the length of a with block."""
+
+    @contextmanager
+    def serve(**options: Any) -> Iterator[LiveServer]:
+        caps = {"max_per_user": 20, "max_per_address": 100} | {
+            name: options.pop(name) for name in ("max_per_user", "max_per_address") if name in options
+        }
+        admission = Admission(Verifier(identity_key[1]), origin=ORIGIN, **caps)
+        given: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "poll_seconds": 0.05} | options
+        server = LiveServer(database, admission, **given)
+        with events.running(server):
+            server.port(10)
+            yield server
+
+    return serve
 
 
 @pytest.fixture

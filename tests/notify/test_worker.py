@@ -8,10 +8,11 @@ from services.notify import live, worker
 from services.notify.channels.live import LiveServer
 from services.notify.config import Settings
 from shared.bus.local import LocalBus
+from shared.contracts.auth import SessionEndedV1
 from shared.db import outbox
 from shared.db.engine import Database
 from tests.notify.events import alert, change, changed, eventually, execute, handle, person, rows, running
-from tests.notify.test_live import Page
+from tests.notify.live_page import Page
 
 
 def test_an_event_from_the_bus_reaches_the_browser(
@@ -44,6 +45,31 @@ def test_an_event_from_the_bus_reaches_the_browser(
         page = asyncio.run(scene())
         eventually(lambda: rows(database, "SELECT 1 FROM outbox WHERE published_at IS NOT NULL") != [])
     assert [message["type"] for message in page.messages] == ["snapshot", "views_changed", "alert"]
+
+
+def test_the_end_of_a_session_that_auth_tells_of_closes_its_socket(
+    database: Database,
+    migrated: Callable[[str], Database],
+    make_settings: Callable[..., Settings],
+    sign: Callable[..., str],
+) -> None:
+    auth, bus = migrated("messaging"), LocalBus()
+    channel = live.loops(make_settings(live_host="127.0.0.1", live_port=0), database, bus)
+    server = channel[0]
+    assert isinstance(server, LiveServer)
+
+    async def scene() -> int:
+        page = Page(server, sign("ada", session_id="here"))
+        async with page.open() as connection:
+            await page.receive(connection)
+            with auth.transaction() as session:
+                over = SessionEndedV1(user_id="ada", session_ids=("here",))
+                outbox.add(session, over, aggregate_id="ada", aggregate_version=1)
+            return await page.until_closed(connection)
+
+    with running(*channel, bus.relay(auth, service="auth")):
+        server.port(10)
+        assert asyncio.run(scene()) == 1008
 
 
 def test_the_live_log_is_purged(database: Database) -> None:

@@ -7,10 +7,11 @@ and is joined to the others under the lock that the hand-out holds, so nothing f
 
 import asyncio
 import logging
+import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from services.notify.live_log import Message, Snapshot
 from shared.db.engine import Database
 from shared.logs import logger
 from shared.process import Beat
+from shared.web.identity import Identity
 
 HEARTBEAT_SECONDS = 20.0
 POLL_SECONDS = 1.0
@@ -45,6 +47,8 @@ UNREAD_SECONDS = 10.0
 MAX_UNREAD_BYTES = 1024 * 1024
 """What may wait for one browser at all. Who is too slow is closed, and resumes when it can."""
 CATCH_UP_SECONDS = 30
+MAX_AGE_SECONDS = 600.0
+"""How long a connection lives at most: then its page connects anew, and the gateway asks who it is."""
 _READERS = 4
 
 CLIENTS = Gauge("notify_live_clients", "Browsers that are joined to the live channel.")
@@ -55,13 +59,18 @@ T = TypeVar("T")
 
 
 class Client:
-    """A browser's connection. ``n`` is the number up to which it had everything when it was joined."""
+    """A browser's connection, which lives until ``ends_at`` at most, in monotonic time.
 
-    __slots__ = ("_behind_since", "n", "socket", "user_id")
+    ``n`` is the number up to which it had everything when it was joined.
+    """
 
-    def __init__(self, socket: ServerConnection, user_id: str) -> None:
+    __slots__ = ("_behind_since", "ends_at", "n", "session_id", "socket", "user_id")
+
+    def __init__(self, socket: ServerConnection, identity: Identity, ends_at: float) -> None:
         self.socket = socket
-        self.user_id = user_id
+        self.user_id = identity.user_id
+        self.session_id = identity.session_id
+        self.ends_at = ends_at
         self.n = 0
         self._behind_since: float | None = None
 
@@ -81,8 +90,9 @@ class LiveServer:
     """The loop that serves the live channel.
 
     Refuses by HTTP a foreign or missing Origin (403), another path (404), a number that is none (400) and too
-    many connections of a person or an address (429); closes with 1008 who has no valid identity, with 1013
-    who reads too slowly, with 1003 who talks, with 1001 when it stops.
+    many connections of a person or an address (429); closes with 1008 who has no valid identity, whose
+    session has ended, and at the latest after ``max_age_seconds``; with 1013 who reads too slowly, with 1003
+    who talks, with 1001 when it stops.
     """
 
     name = "live-server"
@@ -96,11 +106,12 @@ class LiveServer:
         port: int,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         poll_seconds: float = POLL_SECONDS,
+        max_age_seconds: float = MAX_AGE_SECONDS,
     ) -> None:
         self._database = database
         self._admission = admission
         self._host, self._wanted_port = host, port
-        self._heartbeat, self._poll = heartbeat_seconds, poll_seconds
+        self._heartbeat, self._poll, self._max_age = heartbeat_seconds, poll_seconds, max_age_seconds
         self._listening = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._port = 0
@@ -113,12 +124,18 @@ class LiveServer:
 
     def wake(self) -> None:
         """There is something new in the log; may be called from any thread, at any time."""
+        self._call_soon(lambda: self._news.set())  # noqa: PLW0108 - each start has another one
+
+    def end_sessions(self, session_ids: Collection[str]) -> None:
+        """Close what these sessions have open, and let them in no more; from any thread, at any time."""
+        self._call_soon(partial(self._end_sessions, session_ids))
+
+    def _call_soon(self, work: Callable[[], None]) -> None:
         loop = self._loop
         if loop is not None:
-            try:
-                loop.call_soon_threadsafe(self._news.set)
-            except RuntimeError:
-                return  # the server has just stopped; the next one reads the table anyway
+            # A server that has just stopped has no browsers, and the next one reads the table anyway.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(work)
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Serve until ``stop`` is set."""
@@ -129,6 +146,7 @@ class LiveServer:
         self._lock = asyncio.Lock()
         self._snapshot_lock = asyncio.Lock()
         self._snapshot: Snapshot | None = None
+        self._attended: set[Client] = set()
         self._clients: set[Client] = set()
         self._clients_of: dict[str, set[Client]] = {}
         self._pushed: set[uuid.UUID] = set()
@@ -175,6 +193,7 @@ class LiveServer:
                 await self._record_pushed()
             except SQLAlchemyError as error:
                 log.warning("the live log can't be read now", error=type(error).__name__)
+            self._send_off_old()
             if time.monotonic() >= heartbeat_at:
                 heartbeat_at = time.monotonic() + self._heartbeat
                 self._send(self._clients, live_log.frame(self._last, "heartbeat", datetime.now(UTC), {}))
@@ -221,10 +240,20 @@ class LiveServer:
         broadcast(ready, frame)
         return len(ready)
 
-    def _send_off(self, client: Client, reason: str) -> None:
+    def _end_sessions(self, session_ids: Collection[str]) -> None:
+        self._admission.end(session_ids)
+        for client in [each for each in self._attended if each.session_id in session_ids]:
+            self._send_off(client, "ended", CloseCode.POLICY_VIOLATION)
+
+    def _send_off_old(self) -> None:
+        now = time.monotonic()
+        for client in [each for each in self._attended if each.ends_at <= now]:
+            self._send_off(client, "age", CloseCode.POLICY_VIOLATION)
+
+    def _send_off(self, client: Client, reason: str, code: CloseCode = CloseCode.TRY_AGAIN_LATER) -> None:
         """Have a browser connect anew; that it takes its time to close keeps nobody waiting."""
         self._leave(client)
-        farewell = asyncio.create_task(_dismiss(client.socket, CloseCode.TRY_AGAIN_LATER, reason))
+        farewell = asyncio.create_task(_dismiss(client.socket, code, reason))
         self._farewells.add(farewell)
         farewell.add_done_callback(self._farewells.discard)
 
@@ -248,17 +277,21 @@ class LiveServer:
 
     async def _connected(self, socket: ServerConnection) -> None:
         visitor = self._admission.visitor(socket)
-        if visitor.user_id is None:
+        identity = visitor.identity
+        if identity is None or self._admission.has_ended(identity):
             # Accepted first: a browser's script sees the close code of a socket, not the status of a refusal.
             await _dismiss(socket, CloseCode.POLICY_VIOLATION, "identity")
         elif self._admission.is_crowded(visitor):
             await _dismiss(socket, CloseCode.TRY_AGAIN_LATER, "crowded")
         else:
+            # Spread, so that all who came at once don't come at once again.
+            ends_at = time.monotonic() + self._max_age * random.uniform(0.8, 1.0)  # noqa: S311 - no secret
             with self._admission.counted(visitor):
-                await self._attend(Client(socket, visitor.user_id), visitor.since)
+                await self._attend(Client(socket, identity, ends_at), visitor.since)
 
     async def _attend(self, client: Client, since: int | None) -> None:
         """Bring a browser up to date, keep it so, and see it off."""
+        self._attended.add(client)
         try:
             async with asyncio.timeout(CATCH_UP_SECONDS):
                 await self._catch_up(client, since)
@@ -322,6 +355,7 @@ class LiveServer:
             return True
 
     def _leave(self, client: Client) -> None:
+        self._attended.discard(client)
         self._clients.discard(client)
         own = self._clients_of.get(client.user_id)
         if own is not None:

@@ -1,8 +1,9 @@
 """Who may open the live channel: by origin, identity, and how many connections there are already."""
 
 import http
+import time
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
@@ -13,9 +14,11 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from shared.logs import logger
-from shared.web.identity import HEADER, InvalidIdentity, Verifier
+from shared.web.identity import HEADER, LIFETIME_SECONDS, Identity, InvalidIdentity, Verifier
 
 PATH = "/ws/notifications"
+ENDED_SECONDS = LIFETIME_SECONDS + 30.0
+"""How long an ended session is remembered: its identity may still be shown for as long as that is good."""
 _HIGHEST = 2**63 - 1
 
 DROPPED = Counter("notify_live_clients_dropped", "Browsers refused or closed by us.", ["reason"])
@@ -24,9 +27,9 @@ log = logger(__name__)
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who opened a connection, from where, and the last number they have; ``user_id`` None is nobody."""
+    """Who opened a connection, from where, and the last number they have; ``identity`` None is nobody."""
 
-    user_id: str | None
+    identity: Identity | None
     address: str
     since: int | None
 
@@ -40,6 +43,7 @@ class Admission:
         self._most_of_user, self._most_of_address = max_per_user, max_per_address
         self._users: Tally[str] = Tally()
         self._addresses: Tally[str] = Tally()
+        self._ended: dict[str, float] = {}
         self._visitors: WeakKeyDictionary[ServerConnection, Visitor] = WeakKeyDictionary()
 
     def admit(self, socket: ServerConnection, request: Request) -> Response | None:
@@ -53,7 +57,7 @@ class Admission:
             since = _since(request)
         except ValueError:
             return socket.respond(http.HTTPStatus.BAD_REQUEST, "since is a number of the channel.\n")
-        visitor = Visitor(self._user_of(request), _address_of(socket, request), since)
+        visitor = Visitor(self._identity_of(request), _address_of(socket, request), since)
         if self.is_crowded(visitor):
             DROPPED.labels("crowded").inc()
             return socket.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "Too many connections.\n")
@@ -66,13 +70,14 @@ class Admission:
 
     def is_crowded(self, visitor: Visitor) -> bool:
         """Whether the person or the address has as many connections as it may have."""
-        of_user = self._users[visitor.user_id] if visitor.user_id is not None else 0
+        of_user = self._users[visitor.identity.user_id] if visitor.identity is not None else 0
         return of_user >= self._most_of_user or self._addresses[visitor.address] >= self._most_of_address
 
     @contextmanager
     def counted(self, visitor: Visitor) -> Iterator[None]:
         """The block is a connection of the person and the address."""
-        places = ((self._users, visitor.user_id or ""), (self._addresses, visitor.address))
+        user_id = visitor.identity.user_id if visitor.identity is not None else ""
+        places = ((self._users, user_id), (self._addresses, visitor.address))
         for tally, key in places:
             tally[key] += 1
         try:
@@ -83,12 +88,22 @@ class Admission:
                 if not tally[key]:
                     del tally[key]
 
-    def _user_of(self, request: Request) -> str | None:
+    def end(self, session_ids: Collection[str]) -> None:
+        """Let nobody in on these sessions, whose identities the gateway may still have at hand."""
+        now = time.monotonic()
+        self._ended = {id_: until for id_, until in self._ended.items() if until > now}
+        self._ended |= dict.fromkeys(session_ids, now + ENDED_SECONDS)
+
+    def has_ended(self, identity: Identity) -> bool:
+        """Whether we have heard of the end of the identity's session."""
+        return identity.session_id in self._ended
+
+    def _identity_of(self, request: Request) -> Identity | None:
         tokens = request.headers.get_all(HEADER)
         if len(tokens) != 1:
             return None
         try:
-            return self._verifier.verify(tokens[0]).user_id
+            return self._verifier.verify(tokens[0])
         except InvalidIdentity as error:
             log.warning("live identity refused", reason=str(error))
             return None

@@ -11,6 +11,8 @@
 //   live:state          {state}: connecting, live, reconnecting, offline, signed-out
 //   live:time           {time}: what the page shows is current as of this
 
+import { formatTime } from "./times.js";
+
 export const STATES = Object.freeze({
   connecting: "Connecting",
   live: "Live",
@@ -25,8 +27,9 @@ const LONGEST_WAIT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 // The server beats every 20 seconds; two missed beats and some air mean that the line is dead, whatever TCP thinks.
 const SILENCE_MS = 50_000;
-// Closed with one of these, the server does not want this session back.
-const FINAL_CODES = new Set([1008, 4401]);
+// Closed with one of these before its first message, a connection was refused: nobody is logged in. After it, the
+// session may have ended or the connection is old: who comes back is asked anew who they are.
+const REFUSAL_CODES = new Set([1008, 4401]);
 
 export class LiveChannel {
   #url;
@@ -38,6 +41,7 @@ export class LiveChannel {
   #state = null;
   #last = null;
   #failures = 0;
+  #admitted = false;
   #running = false;
 
   /**
@@ -100,6 +104,7 @@ export class LiveChannel {
       return;
     }
     this.#socket = socket;
+    this.#admitted = false;
     this.#expectSomething(CONNECT_TIMEOUT_MS);
     // A socket that was dropped may still have events under way: only the current one counts.
     socket.addEventListener("open", () => {
@@ -122,6 +127,7 @@ export class LiveChannel {
     }
     if (!Number.isSafeInteger(message?.n)) return;
     this.#failures = 0;
+    this.#admitted = true;
     this.#expectSomething(SILENCE_MS);
     this.#setState("live");
     if (message.type === "heartbeat") {
@@ -140,7 +146,7 @@ export class LiveChannel {
 
   #closed(code) {
     this.#drop();
-    if (FINAL_CODES.has(code)) {
+    if (REFUSAL_CODES.has(code) && !this.#admitted) {
       this.#running = false;
       this.#setState("signed-out");
       return;
@@ -205,7 +211,10 @@ export function openLiveChannel(path, { window = globalThis.window, ...options }
   return channel;
 }
 
-/** Shows the state in every [data-live-state] and the time in every [data-live-as-of]. */
+/**
+ * Shows the state in every [data-live-state] and the time in every [data-live-as-of]. While <body data-live-paused> the
+ * time stands: what the page shows doesn't move on either.
+ */
 export function showLiveState(document) {
   document.addEventListener("live:state", ({ detail: { state } }) => {
     for (const element of document.querySelectorAll("[data-live-state]")) {
@@ -215,9 +224,10 @@ export function showLiveState(document) {
     }
   });
   document.addEventListener("live:time", ({ detail: { time } }) => {
+    if ("livePaused" in document.body.dataset) return;
     for (const element of document.querySelectorAll("[data-live-as-of]")) {
       element.dateTime = time;
-      element.textContent = new Date(time).toLocaleTimeString();
+      element.textContent = formatTime(time, "time");
     }
   });
 }
