@@ -40,5 +40,8 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
     def ended(envelope: Envelope[SessionEndedV1]) -> None:
         server.end_sessions(frozenset(envelope.data.session_ids))
 
-    handlers: dict[type[Event], Callable[[Envelope[Any]], None]] = {LiveMessageAddedV1: added, SessionEndedV1: ended}
+    handlers: dict[type[Event], Callable[[Envelope[Any]], None]] = {
+        LiveMessageAddedV1: added,
+        SessionEndedV1: ended,
+    }
     return [server, bus.broadcast(Broadcast(BROADCAST, handlers))]
