@@ -39,3 +39,6 @@ DEFAULT_ROLE = "user"
 
 LOGIN_LIMIT = "5 per minute"
 REGISTRATION_LIMIT = "10 per hour"
+"""Of registrations that were accepted."""
+REGISTRATION_ATTEMPTS_LIMIT = "60 per hour"
+"""Of all that were sent, so that nobody tries out which user names are taken."""

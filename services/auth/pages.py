@@ -7,7 +7,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 
 from services.auth import service
 from services.auth.collaborators import collaborators
-from services.auth.constants import EMAIL_MAX, LOGIN_LIMIT, REGISTRATION_LIMIT
+from services.auth.constants import EMAIL_MAX, LOGIN_LIMIT, REGISTRATION_ATTEMPTS_LIMIT, REGISTRATION_LIMIT
 from services.auth.cookies import give_session, session_token, take_session
 from services.auth.errors import FieldsRefused, WrongCredentials
 from services.auth.schemas import ClosedForm, DeletionForm, LoginForm, RegistrationForm
@@ -32,6 +32,10 @@ _password_limit = limiter.shared_limit(LOGIN_LIMIT, scope="password")
 """Wherever a password is asked, the guesses of one address count together."""
 
 
+def _accepted(response: Response) -> bool:
+    return response.status_code == 303
+
+
 @pages.get("/register")
 def registration() -> Response:
     """The form to open an account; the site's front page brings the address along in ``?email=``."""
@@ -42,7 +46,8 @@ def registration() -> Response:
 
 
 @pages.post("/register")
-@limiter.limit(REGISTRATION_LIMIT)
+@limiter.limit(REGISTRATION_ATTEMPTS_LIMIT)
+@limiter.limit(REGISTRATION_LIMIT, deduct_when=_accepted)
 def register() -> Response:
     """Open an account. The answer is the same whether the address was new or known."""
     form = RegistrationForm()

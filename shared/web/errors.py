@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, TypedDict
+from urllib.parse import quote
 
 from apiflask.exceptions import HTTPError
-from flask import Flask, Response, render_template, request
+from flask import Flask, Response, current_app, render_template, request
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, TooManyRequests
@@ -135,9 +136,22 @@ def _page(error: AppError) -> Response:
         message=error.message,
         field_errors=error.errors,
         retry_after=int(wait) if wait and wait.isdigit() else None,
+        back=_form(),
         request_id=request_id(),
     )
     return Response(page, status=error.status, content_type="text/html; charset=utf-8")
+
+
+def _form() -> str | None:
+    """The address of the form that was sent and refused; None when this was no form of a page."""
+    if request.method != "POST":
+        return None
+    try:
+        current_app.url_map.bind("").match(request.path, method="GET")
+    except HTTPException:
+        return None
+    query = request.query_string.decode("latin-1")
+    return quote(request.path) + (f"?{query}" if query else "")
 
 
 def _title(status: int) -> str:

@@ -153,6 +153,27 @@ def test_an_address_registers_ten_times_an_hour(app: APIFlask) -> None:
     assert Browser(app).register().status_code == 303
 
 
+def test_a_refused_form_is_no_registration_but_sixty_attempts_are_enough(app: APIFlask) -> None:
+    browser = Browser(app)
+    refused = [browser.register("Ada", "ada@example.org", "too short").status_code for _ in range(49)]
+    assert set(refused) == {422}
+    accepted = [browser.register(f"Ada{n}", f"ada{n}@example.org").status_code for n in range(11)]
+    assert accepted == [303] * 10 + [429]
+
+    patient = Browser(app)
+    sent = [patient.register("Bob", "bob@example.org", "too short").status_code for _ in range(61)]
+    assert sent == [422] * 60 + [429]
+
+
+def test_who_was_refused_finds_the_way_back_to_the_form(browser: Browser) -> None:
+    answers = [browser.log_in("nobody", "wrong") for _ in range(6)]
+    assert answers[-1].status_code == 429
+    assert '<a class="button" href="/login">Back to the form' in answers[-1].text
+    forged = browser.client.post("/register?next=%2Falerts", data={"csrf_token": "made up"})
+    assert forged.status_code == 403
+    assert 'href="/register?next=%2Falerts">Back to the form' in forged.text
+
+
 def test_the_page_leads_on_to_where_somebody_was_going(browser: Browser) -> None:
     page = browser.get("/register?next=/tickers/BTCUSD")
     assert 'value="/tickers/BTCUSD"' in page.text

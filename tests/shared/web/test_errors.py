@@ -63,6 +63,20 @@ def test_what_the_caller_accepts_decides_outside_the_api(
     assert (answer.content_type == "application/problem+json") is json
 
 
+def test_a_refused_form_leads_back_to_where_it_was_filled_in(client: FlaskClient) -> None:
+    page = client.post("/form?a=%22%3E1&b=2", data={"csrf_token": "made up"})
+    assert page.status_code == 403
+    assert '<a class="button" href="/form?a=%22%3E1&amp;b=2">Back to the form</a>' in page.text
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/refuse/403"), ("POST", "/nowhere")])
+def test_what_is_no_form_leads_to_the_start_page(client: FlaskClient, method: str, path: str) -> None:
+    page = client.open(path, method=method)
+    assert page.status_code >= 400
+    assert "Back to the form" not in page.text
+    assert "To the start page" in page.text
+
+
 @pytest.mark.parametrize(
     ("path", "status", "heading"),
     [
