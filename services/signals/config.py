@@ -46,10 +46,7 @@ class Settings(ServiceSettings):
     @property
     def replay_dir(self) -> Path | None:
         """The directory that the feed replays, None when the feed is no replay."""
-        if not self.feed:
-            return DEMO_DIR
-        kind, _, place = self.feed.partition(":")
-        return Path(place) if kind == "replay" and place else None
+        return replay_dir_of(self.feed)
 
     @property
     def feed_name(self) -> str:

@@ -37,7 +37,10 @@ class Base(Model):
 
 
 class Feed(Base):
-    """Where a feed stands. `sequence` counts its batches; the position is that of the last one sent."""
+    """Where a feed stands. `sequence` counts its batches; the position is that of the last one sent.
+
+    Nothing follows on that when the feed has `ended`.
+    """
 
     __tablename__ = "feed"
 
@@ -48,6 +51,7 @@ class Feed(Base):
     timeframe: Mapped[str | None] = mapped_column(Text)
     close_time: Mapped[datetime | None] = mapped_column(Time)
     outbox_id: Mapped[uuid.UUID | None]
+    ended: Mapped[bool] = mapped_column(Boolean, server_default=false())
     chosen_at: Mapped[UtcNow]
 
 

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,8 @@ from services.signals.config import Settings
 from services.signals.errors import FeedError
 from services.signals.feeds.csv_files import read_directory
 from services.signals.feeds.replay import Pace, ReplayFeed, read_recording, source_of
+from services.signals.repository import feeds
+from services.signals.repository.feeds import FeedNotice
 from shared.db.engine import Database
 from shared.settings import environment
 from tests.signals import local_market
@@ -125,6 +128,49 @@ def test_after_the_end_the_feed_idles(migrated: MakeDatabase, tmp_path: Path) ->
     thread.join(10)
     assert not thread.is_alive()
     assert len(batches_out(database)) == 3
+
+
+def notice(database: Database) -> FeedNotice | None:
+    with database.read() as connection:
+        return feeds.feed_in_use(connection)
+
+
+def ended(database: Database) -> datetime | None:
+    told = notice(database)
+    return told and told.ended
+
+
+def test_the_end_of_the_recording_is_stored_and_known_after_a_restart(
+    migrated: MakeDatabase, tmp_path: Path
+) -> None:
+    write(tmp_path, "AAA", 3)
+    database = migrated("signals")
+    last = datetime(1970, 1, 1, 3, tzinfo=UTC)
+    with running([feed(database, tmp_path)]):
+        for count in range(1, 4):
+            wait_until(partial(has_batches, database, count), f"{count} batches")
+            assert ended(database) is None, "the last batch has not even gone out"
+            publish_all(database)
+        wait_until(lambda: ended(database) == last, "the end is stored")
+    assert feed(database, tmp_path).rest() == (0, 0)
+    with running([feed(database, tmp_path)]):
+        assert ended(database) == last
+    write(tmp_path, "AAA", 5)
+    assert feed(database, tmp_path).rest().closes == 2
+    with running([feed(database, tmp_path)]):
+        wait_until(lambda: ended(database) is None, "a longer recording goes on")
+
+
+def test_how_long_the_recording_still_lasts(migrated: MakeDatabase, tmp_path: Path) -> None:
+    write(tmp_path, "AAA", 12)
+    write(tmp_path, "BBB", 6, start=2)
+    write(tmp_path, "FOUR", 3, step=14_400)
+    database = migrated("signals")
+    assert feed(database, tmp_path, speed=4, warmup=10).rest() == (12, 0.5)
+    assert feed(database, tmp_path, speed=0).rest() == (12, 0)
+    with running([feed(database, tmp_path, speed=4, warmup=3)]):
+        wait_until(partial(has_batches, database, 1), "one close")
+        assert feed(database, tmp_path, speed=4, warmup=3).rest() == (11, 9 / 4)
 
 
 def test_the_first_closes_come_at_once_and_the_rest_at_the_speed() -> None:

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from flask.testing import FlaskClient
@@ -7,6 +8,7 @@ from sqlalchemy import text
 
 from services.signals.algorithms import ALGORITHMS
 from services.signals.pages import figure, price
+from services.signals.repository import feeds
 from shared.db.engine import Database
 from tests.signals import closing, market, site
 from tests.signals.test_runner import MakeDatabase
@@ -62,6 +64,24 @@ def test_pages_say_that_the_data_are_a_replay(client: FlaskClient) -> None:
         html = page(client, path)
         assert "Replay of recorded data." in html
         assert "Recorded for &lt;tests&gt;." in html
+        assert "has ended" not in html
+
+
+def test_pages_say_when_the_recording_has_ended_and_how_to_begin_again(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        state = feeds.open_feed(session, "test", "replay", site.SOURCE)
+        close_time = datetime(2018, 2, 8, tzinfo=UTC)
+        assert feeds.advance(
+            session, "test", state._replace(sequence=state.sequence + 1, close_time=close_time)
+        )
+        feeds.end(session, "test")
+    for path in ("/dashboard", "/tickers/T1"):
+        html = re.sub("</?time[^>]*>", "", page(client, path))
+        assert "The recording has ended." in html
+        assert "Its last candle closed 08 Feb 2018, 00:00 UTC" in html
+        assert "DATA_DIR" in html
 
 
 def test_the_board_is_filtered_by_view_and_algorithm(client: FlaskClient, database: Database) -> None:

@@ -85,6 +85,14 @@ class Recording:
         present = {each.timeframe for each in self.tickers}
         return tuple(name for name in TIMEFRAMES if name in present)
 
+    @property
+    def close_times(self) -> NDArray[np.int64]:
+        """Every moment at which a candle closes, in seconds since 1970: each once, in order."""
+        closes = [
+            each.open_times + length_of(each.timeframe) // timedelta(seconds=1) for each in self.tickers
+        ]
+        return np.unique(np.concatenate(closes)) if closes else np.zeros(0, dtype=np.int64)
+
     def batches(self) -> Iterator[CandleBatch]:
         """All candles in one time order over all tickers: by close time, then timeframe, then ticker."""
         order = list(TIMEFRAMES)

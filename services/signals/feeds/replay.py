@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
+import numpy as np
 from prometheus_client import Counter
 
 from services.signals.candles import TIMEFRAMES, CandleBatch
-from services.signals.config import Settings
+from services.signals.config import Settings, replay_dir_of
 from services.signals.errors import FeedError
 from services.signals.feeds.csv_files import Recording, read_directory
 from services.signals.repository import feeds
@@ -52,9 +53,20 @@ class Pace:
         """Seconds between the close number `closes` (from 1) and the one before it."""
         return 0.0 if self.speed == 0 or closes <= self.warmup else 1 / self.speed
 
+    def seconds(self, done: int, closes: int) -> float:
+        """Seconds from close number `done` (0 before the first) to close number `closes`."""
+        return 0.0 if self.speed == 0 else max(0, closes - max(done, self.warmup)) / self.speed
+
+
+class Rest(NamedTuple):
+    """What a recording still holds: closes to come, and how many seconds they take at the pace."""
+
+    closes: int
+    seconds: float
+
 
 class ReplayFeed:
-    """The loop of the feed process for recorded data. After the last candle it idles.
+    """The loop of the feed process for recorded data. After the last candle it says so and idles.
 
     `now` says what time it is outside of the recording: when a batch is released.
     """
@@ -78,16 +90,23 @@ class ReplayFeed:
         self._now = now
 
     @classmethod
-    def of(cls, settings: Settings, database: Database) -> Self:
-        """The feed that the settings name. Raises FeedError when it is no replay, or nothing is readable."""
-        directory = settings.replay_dir
-        if directory is None:
-            raise FeedError(
-                f"FEED is {settings.feed!r}; it must be replay:DIR, a directory of TICKER.csv files"
-            )
-        recording = read_recording(directory, settings.feed_name)
+    def of(cls, settings: Settings, database: Database, recording: Recording | None = None) -> Self:
+        """The feed that the settings name, with its recording unless that was read already.
+
+        Raises FeedError when it is no replay, or nothing is readable.
+        """
+        directory = chosen_directory(settings.feed)
+        recording = recording or read_recording(directory, settings.feed_name)
         pace = Pace(settings.replay_speed, settings.warmup_closes)
         return cls(settings.feed_name, recording, database, source=source_of(directory), pace=pace)
+
+    def rest(self) -> Rest:
+        """What is still to come from where the feed stands."""
+        with self._database.read() as connection:
+            last = feeds.last_close(connection, self._feed)
+        closes = self._recording.close_times
+        done = 0 if last is None else int(np.searchsorted(closes, int(last.timestamp()), side="right"))
+        return Rest(len(closes) - done, self._pace.seconds(done, len(closes)))
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Release batches until `stop` is set."""
@@ -103,6 +122,10 @@ class ReplayFeed:
                 return
             released = max(due, time.monotonic() - self._pace.pause(closes))
             state = self._release(batch, state)
+        if not self._await_published(state, stop, beat):
+            return
+        with self._database.transaction() as session:
+            feeds.end(session, self._feed)
         log.info("replay has ended", feed=self._feed, sequence=state.sequence)
         while not stop.wait(BEAT_EVERY):
             beat()
@@ -153,6 +176,14 @@ class ReplayFeed:
             stop.wait(pause)
             pause = min(LONGEST_WAIT, pause * 1.5)
         return False
+
+
+def chosen_directory(feed: str) -> Path:
+    """The directory of recordings that a FEED names. Raises FeedError when it names none."""
+    directory = replay_dir_of(feed)
+    if directory is None:
+        raise FeedError(f"FEED is {feed!r}; it must be replay:DIR, a directory of TICKER.csv files")
+    return directory
 
 
 def read_recording(directory: Path, feed: str) -> Recording:

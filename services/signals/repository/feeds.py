@@ -20,10 +20,14 @@ class FeedState(NamedTuple):
 
 
 class FeedNotice(NamedTuple):
-    """What pages say of the feed in use: its kind, and where its data come from."""
+    """What pages say of the feed in use: its kind, and where its data come from.
+
+    `ended` is the close time of the last candle when none follows.
+    """
 
     kind: str
     source: str
+    ended: datetime | None
 
 
 def open_feed(session: Session, name: str, kind: str, source: str) -> FeedState:
@@ -47,13 +51,24 @@ def advance(session: Session, name: str, state: FeedState) -> bool:
         text(
             """
             UPDATE feed SET sequence = :sequence, timeframe = :timeframe, close_time = :close_time,
-                outbox_id = :outbox_id
+                outbox_id = :outbox_id, ended = false
             WHERE name = :name AND sequence = :sequence - 1 RETURNING name
             """
         ),
         {"name": name, **state._asdict()},
     )
     return moved.first() is not None
+
+
+def end(session: Session, name: str) -> None:
+    """Remember that nothing follows on the last batch of a feed."""
+    session.execute(text("UPDATE feed SET ended = true WHERE name = :name"), {"name": name})
+
+
+def last_close(connection: Connection, name: str) -> datetime | None:
+    """The close time of the last batch that a feed has sent; None before the first."""
+    row = connection.execute(text("SELECT close_time FROM feed WHERE name = :name"), {"name": name})
+    return row.scalar_one_or_none()
 
 
 def is_published(connection: Connection, outbox_id: uuid.UUID) -> bool:
@@ -67,7 +82,11 @@ def is_published(connection: Connection, outbox_id: uuid.UUID) -> bool:
 def feed_in_use(connection: Connection) -> FeedNotice | None:
     """The feed that was opened last."""
     row = connection.execute(
-        text("SELECT kind, source FROM feed ORDER BY chosen_at DESC LIMIT 1")
+        text(
+            """
+            SELECT kind, source, CASE WHEN ended THEN close_time END FROM feed ORDER BY chosen_at DESC LIMIT 1
+            """
+        )
     ).one_or_none()
     return None if row is None else FeedNotice(*row)
 

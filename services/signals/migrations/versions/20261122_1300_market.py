@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("timeframe", sa.Text(), nullable=True),
         sa.Column("close_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("outbox_id", sa.Uuid(), nullable=True),
+        sa.Column("ended", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("chosen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_feed")),
     )
