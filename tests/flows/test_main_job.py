@@ -1,10 +1,15 @@
 """The main job through NGINX, every process on its own, on RabbitMQ: a candle closes, who asked is told."""
 
+import collections
 import re
+import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+import pytest
 import requests
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
 
 from tests.support.mailbox import Mailbox, Received
 from tests.support.person import Person, ask_until_prepared, message, path_of
@@ -78,6 +83,35 @@ def test_the_link_in_the_mail_ends_the_alerts_only_when_it_is_confirmed(
     confirmed = stranger.post(stack.url + path, data={"List-Unsubscribe": "One-Click"}, timeout=10)
     assert confirmed.status_code == 200
     assert _channels(person) == [[]]
+
+
+def test_a_logout_ends_the_live_channel_and_the_session(stack: Stack) -> None:
+    person = Person(stack.url)
+    person.register()
+    person.log_in()
+    cookies = dict(person.session.cookies)
+    with person.live() as here, person.live() as there:
+        for socket in (here, there):
+            message(socket, "heartbeat")
+        logged_out = time.monotonic()
+        assert person.post_form("/logout", {}, page="/settings").status_code == 303
+        person.session.cookies.update(cookies)  # whoever kept the cookie gains nothing by it
+        for socket in (here, there):
+            assert _closing_code(socket) == 1008
+        assert time.monotonic() - logged_out < 5
+        while person.get("/dashboard").status_code != 302:
+            assert time.monotonic() - logged_out < 2.5
+    with person.live() as again:
+        assert _closing_code(again) == 1008
+    assert person.get("/api/v1/alerts").status_code == 401
+
+
+def _closing_code(socket: ClientConnection) -> int:
+    """What the server closes with, whatever it says before."""
+    with pytest.raises(ConnectionClosed) as closed:
+        collections.deque(iter(lambda: socket.recv(timeout=5), None), maxlen=0)
+    assert closed.value.rcvd is not None
+    return int(closed.value.rcvd.code)
 
 
 def _channels(person: Person) -> list[list[str]]:
