@@ -17,6 +17,14 @@ FEED_TIMEFRAME = "feed"
 """Value of ALGORITHM_TIMEFRAMES that lets every algorithm run on whatever timeframe the feed delivers."""
 
 
+def replay_dir_of(feed: str) -> Path | None:
+    """The directory that a FEED replays, None when it is no replay."""
+    if not feed:
+        return DEMO_DIR
+    kind, _, place = feed.partition(":")
+    return Path(place) if kind == "replay" and place else None
+
+
 class Settings(ServiceSettings):
     """What a deployment of signals may choose.
 
