@@ -6,7 +6,8 @@ from typing import Any
 
 from apiflask import APIBlueprint
 
-from services.notify import repository, service
+from services.notify import service
+from services.notify.repository import changes, wishes
 from services.notify.schemas import AlertIn, AlertOut, AlertsPage, InboxPage
 from shared.web.errors import AppError
 from shared.web.identity import current_identity, login_required
@@ -65,7 +66,7 @@ def alerts_page(user_id: str, query: PageQuery) -> Page:
     position = decode_cursor(query.cursor, str, str)
     after = None if position is None else (_moment(position[0]), _uuid(position[1]))
     with read() as connection:
-        rows = repository.alerts(connection, user_id, after=after, limit=query.limit + 1)
+        rows = wishes.alerts(connection, user_id, after=after, limit=query.limit + 1)
     found = page(rows, query.limit, lambda row: (row.created_at.isoformat(), str(row.id)))
     found["items"] = [row._asdict() for row in found["items"]]
     return found
@@ -76,7 +77,7 @@ def inbox_page(user_id: str, query: PageQuery) -> Page:
     position = decode_cursor(query.cursor, int)
     before = None if position is None else int(position[0])
     with read() as connection:
-        rows = repository.inbox(connection, user_id, before=before, limit=query.limit + 1)
+        rows = changes.inbox(connection, user_id, before=before, limit=query.limit + 1)
     found = page(rows, query.limit, lambda row: (row.id,))
     found["items"] = [service.inbox_item(row) for row in found["items"]]
     return found

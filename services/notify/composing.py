@@ -18,7 +18,7 @@ from sqlalchemy import RowMapping
 
 from services.notify.config import Settings
 from services.notify.constants import ALL_TICKERS, VIEW_CHANGED
-from services.notify.deliveries import Claimed
+from services.notify.repository.deliveries import Claimed
 from services.notify.unsubscribing import Subscription, UnsubscribeTokens
 
 TEMPLATES = Path(__file__).parent / "mail"

@@ -6,9 +6,10 @@ from typing import Any
 from flask import Blueprint, Response, current_app, flash, make_response, redirect, render_template, request
 from pydantic import ValidationError
 
-from services.notify import api, repository, service
+from services.notify import api, service
 from services.notify.constants import CHANNELS, WORKING_CHANNELS
 from services.notify.errors import invalid, unsubscribe_link_invalid
+from services.notify.repository import catalogue
 from services.notify.schemas import AlertIn
 from services.notify.unsubscribing import Subscription, UnsubscribeTokens
 from shared.web.csrf import csrf_exempt
@@ -165,4 +166,4 @@ def _subscription(token: str) -> Subscription:
 
 def _name(subscription: Subscription) -> str:
     with read() as connection:
-        return repository.algorithm_name(connection, subscription.algorithm)
+        return catalogue.algorithm_name(connection, subscription.algorithm)

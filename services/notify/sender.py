@@ -15,11 +15,11 @@ import psycopg
 from prometheus_client import Counter, Histogram
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.notify import deliveries
 from services.notify.channels.email import Deferred, MailTransport, Refused, Unavailable, transport_of
 from services.notify.composing import CannotCompose, Composer
 from services.notify.config import Settings
-from services.notify.deliveries import Again, Claimed, Ended, Outcome, Sent
+from services.notify.repository import deliveries
+from services.notify.repository.deliveries import Again, Claimed, Ended, Outcome, Sent
 from shared.db.engine import Database, Listener, is_away
 from shared.logs import logger
 from shared.process import Beat, Loop

@@ -1,4 +1,4 @@
-"""The use cases of notify: asking for alerts, taking them back, reading what one was told."""
+"""The use cases of notify: knowing people, their alerts, telling them, and what they were told."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -6,13 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Row, RowMapping
 from sqlalchemy.orm import Session
 
-from services.notify import deliveries, errors, repository
-from services.notify.constants import CHANNELS, WORKING_CHANNELS
+from services.notify import errors
+from services.notify.constants import CHANNELS, LIVE, WORKING_CHANNELS
 from services.notify.models import Alert, CatalogueAlgorithm, Entitlement
+from services.notify.repository import catalogue, changes, deliveries, live_log, people, wishes
+from services.notify.repository.wishes import AlertRow
 from services.notify.unsubscribing import Subscription
+from shared.contracts.auth import UserRegisteredV1
+from shared.contracts.billing import EntitlementChangedV1
+from shared.contracts.notify import LiveMessageAddedV1
+from shared.contracts.signals import AlgorithmsListedV1, TickersListedV1, ViewsChangedV1
+from shared.db import outbox
 
 
 @dataclass(frozen=True)
@@ -25,52 +32,105 @@ class Offer:
     alerts: int
 
 
+def welcome(session: Session, user: UserRegisteredV1) -> None:
+    """Keep the contact and welcome the person; nothing when the account is deleted already."""
+    if people.add_contact(session, user.user_id, user.user_name, user.email):
+        deliveries.welcome(session, user.user_id)
+
+
+def forget(session: Session, user_id: str, deleted_at: datetime) -> None:
+    """Forget the person, and remember that they are gone."""
+    people.lock_person(session, user_id)
+    people.bury_contact(session, user_id, deleted_at)
+    people.forget_entitlement(session, user_id)
+    wishes.forget(session, user_id)
+    deliveries.cancel_all(session, user_id, "account deleted")
+
+
+def keep_entitlement(session: Session, event: EntitlementChangedV1, version: int) -> None:
+    """Keep what the person may do; an older version changes nothing, nor does one of a deleted account."""
+    people.lock_person(session, event.user_id)
+    known = people.contact(session, event.user_id)
+    if known is None or known.deleted_at is None:
+        people.put_entitlement(session, event, version)
+
+
+def list_tickers(session: Session, event: TickersListedV1) -> None:
+    """Offer new tickers."""
+    catalogue.put_tickers(session, event)
+
+
+def list_algorithms(session: Session, event: AlgorithmsListedV1, version: int) -> None:
+    """Offer the algorithms of the newest list."""
+    catalogue.put_algorithms(session, event, version)
+
+
+def tell(session: Session, event: ViewsChangedV1) -> None:
+    """Tell everybody who asked, each once: a fact, so its place among other events does not matter.
+
+    A change that came before, be it under another message id, tells nobody again.
+    """
+    new = changes.record_changes(session, event)
+    if not new:
+        return
+    told = deliveries.fan_out(session, [change["id"] for change in new])
+    moment = {"timeframe": event.timeframe, "close_time": deliveries.iso(event.close_time)}
+    views = moment | {"changes": [_wire(change) for change in new]}
+    alerts = [
+        (change["id"], moment | _wire(change) | {"algorithm_name": change["algorithm_name"]})
+        for change in new
+        if LIVE in told.get(change["id"], {})
+    ]
+    n = live_log.append(session, views, alerts)
+    outbox.add(session, LiveMessageAddedV1(n=n), aggregate_id="live", aggregate_version=n)
+
+
 def offer(session: Session, user_id: str) -> Offer:
     """What the person may ask for."""
     return Offer(
-        algorithms=repository.algorithms(session),
-        tickers=repository.tickers(session),
-        entitlement=repository.entitlement(session, user_id),
-        alerts=repository.count_alerts(session, user_id),
+        algorithms=catalogue.algorithms(session),
+        tickers=catalogue.tickers(session),
+        entitlement=people.entitlement(session, user_id),
+        alerts=wishes.count_alerts(session, user_id),
     )
 
 
 def ask_for_alert(
     session: Session, user_id: str, algorithm: str, ticker: str | None, channels: Iterable[str]
-) -> tuple[repository.AlertRow, bool]:
+) -> tuple[AlertRow, bool]:
     """Keep a person's wish; returns the alert and whether it is new.
 
     Asked again for the same algorithm and ticker, the alert gets the new channels. Raises AppError: 400 for
     what is not listed, 409 while account or plan have not reached us, or the channel has no address, 403 for
     what the plan does not include.
     """
-    if not repository.is_listed_algorithm(session, algorithm):
+    if not catalogue.is_listed_algorithm(session, algorithm):
         raise errors.invalid("algorithm", "There is no such algorithm.")
-    if ticker is not None and not repository.is_listed_ticker(session, ticker):
+    if ticker is not None and not catalogue.is_listed_ticker(session, ticker):
         raise errors.invalid("ticker", "There is no such ticker.")
     # One at a time for each person, or the limit would not hold.
-    repository.lock_person(session, user_id)
-    allowed = repository.entitlement(session, user_id)
-    contact = repository.contact(session, user_id)
+    people.lock_person(session, user_id)
+    allowed = people.entitlement(session, user_id)
+    contact = people.contact(session, user_id)
     if allowed is None or contact is None or contact.deleted_at is not None:
         raise errors.account_being_prepared()
     wanted = _permitted(allowed, channels)
-    alert = repository.alert_on(session, user_id, algorithm, ticker)
+    alert = wishes.alert_on(session, user_id, algorithm, ticker)
     if alert is not None:
         alert.channels = wanted
         session.flush()
-        return repository.alert(session, alert.id), False
-    if allowed.alerts_max is not None and repository.count_alerts(session, user_id) >= allowed.alerts_max:
+        return wishes.alert(session, alert.id), False
+    if allowed.alerts_max is not None and wishes.count_alerts(session, user_id) >= allowed.alerts_max:
         raise errors.alert_limit_reached(allowed.alerts_max)
     alert = Alert(user_id=user_id, algorithm=algorithm, ticker=ticker, channels=wanted)
     session.add(alert)
     session.flush()
-    return repository.alert(session, alert.id), True
+    return wishes.alert(session, alert.id), True
 
 
 def delete_alert(session: Session, user_id: str, alert_id: uuid.UUID) -> None:
     """Forget a wish. Raises AppError 404 when there is none, or it is somebody else's."""
-    if not repository.delete_alert(session, user_id, alert_id):
+    if not wishes.delete_alert(session, user_id, alert_id):
         raise errors.alert_not_found()
 
 
@@ -81,8 +141,8 @@ def unsubscribe(session: Session, subscription: Subscription, *, everything: boo
     none when they were off before, which is no error.
     """
     about = (None, None) if everything else (subscription.algorithm, subscription.ticker)
-    repository.lock_person(session, subscription.user_id)
-    changed = repository.stop_mail(session, subscription.user_id, *about)
+    people.lock_person(session, subscription.user_id)
+    changed = wishes.stop_mail(session, subscription.user_id, *about)
     deliveries.cancel_alert_mails(session, subscription.user_id, *about)
     return changed
 
@@ -107,6 +167,16 @@ def inbox_item(row: Row[Any]) -> dict[str, Any]:
             "queued_at": row.queued_at,
         },
         "told": [_told(delivery, row.released_at) for delivery in row.deliveries],
+    }
+
+
+def _wire(change: RowMapping) -> dict[str, Any]:
+    return {
+        "algorithm": change["algorithm"],
+        "ticker": change["ticker"],
+        "from": change["from_view"],
+        "to": change["to_view"],
+        "close": change["close"],
     }
 
 

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from services.notify import live_log
 from services.notify.config import Settings
 from services.notify.constants import EVENTS_QUEUE, SERVICE
 from services.notify.handlers import HANDLERS
+from services.notify.repository import live_log
 from shared.bus import Bus, Subscription
 from shared.db.engine import Database
 from shared.process import Loop, Periodic

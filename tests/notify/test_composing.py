@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from services.notify import deliveries
 from services.notify.composing import CannotCompose, Composer, number, plain, price, seconds
 from services.notify.config import Settings
+from services.notify.repository import deliveries
 from shared.db.engine import Database
 from tests.notify.events import alert, change, changed, entitled, execute, handle, registered
 

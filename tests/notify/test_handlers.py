@@ -3,7 +3,8 @@
 import random
 from datetime import timedelta
 
-from services.notify import handlers, live_log
+from services.notify import handlers
+from services.notify.repository import live_log
 from shared.contracts.envelope import Envelope
 from shared.contracts.registry import EVENTS
 from shared.contracts.signals import View

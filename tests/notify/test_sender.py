@@ -17,10 +17,11 @@ import pytest
 from sqlalchemy import text
 
 from embedded.processes import LOOPBACK, free_port
-from services.notify import deliveries, sender
+from services.notify import sender
 from services.notify.channels.email import FolderTransport, transport_of
 from services.notify.composing import Composer
 from services.notify.config import Settings
+from services.notify.repository import deliveries
 from services.notify.sender import MailSender
 from shared.db.engine import Database
 from tests.notify.events import (

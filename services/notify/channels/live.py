@@ -24,10 +24,10 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from services.notify import deliveries, live_log
 from services.notify.channels.live_admission import DROPPED, Admission
-from services.notify.constants import ALL_TICKERS
-from services.notify.live_log import Message, Snapshot
+from services.notify.channels.live_frames import alert_frame, frame, snapshot_frame
+from services.notify.repository import deliveries, live_log
+from services.notify.repository.live_log import Message, Snapshot
 from shared.db.engine import Database
 from shared.logs import logger
 from shared.process import Beat
@@ -196,7 +196,7 @@ class LiveServer:
             self._send_off_old()
             if time.monotonic() >= heartbeat_at:
                 heartbeat_at = time.monotonic() + self._heartbeat
-                self._send(self._clients, live_log.frame(self._last, "heartbeat", datetime.now(UTC), {}))
+                self._send(self._clients, frame(self._last, "heartbeat", datetime.now(UTC), {}))
 
     async def _hand_out_batch(self) -> bool:
         """Hand out what came after the last number; returns whether there may be more."""
@@ -217,18 +217,18 @@ class LiveServer:
         MESSAGES.labels(message.type).inc()
         if message.type != "alert":
             waiting = [client for client in self._clients if client.n < message.n]
-            self._send(waiting, live_log.frame(message.n, message.type, message.time, message.data))
+            self._send(waiting, frame(message.n, message.type, message.time, message.data))
             return
         frames: dict[tuple[str, ...], str] = {}
         for telling in message.told:
-            frame = frames.get(telling.asked)
-            if frame is None:
-                frame = frames[telling.asked] = _alert_frame(message, telling.asked)
+            text = frames.get(telling.asked)
+            if text is None:
+                text = frames[telling.asked] = alert_frame(message, telling.asked)
             clients = self._clients_of.get(telling.user_id, ())
-            if self._send([client for client in clients if client.n < message.n], frame):
+            if self._send([client for client in clients if client.n < message.n], text):
                 self._pushed.add(telling.delivery_id)
 
-    def _send(self, clients: Iterable[Client], frame: str) -> int:
+    def _send(self, clients: Iterable[Client], text: str) -> int:
         """Write a frame to all these browsers but the slow ones, which are closed; returns to how many."""
         ready: list[ServerConnection] = []
         now = time.monotonic()
@@ -237,7 +237,7 @@ class LiveServer:
                 self._send_off(client, "slow")
             else:
                 ready.append(client.socket)
-        broadcast(ready, frame)
+        broadcast(ready, text)
         return len(ready)
 
     def _end_sessions(self, session_ids: Collection[str]) -> None:
@@ -328,9 +328,9 @@ class LiveServer:
 
     async def _send_missed(self, client: Client, message: Message) -> None:
         if message.type != "alert":
-            await client.socket.send(live_log.frame(message.n, message.type, message.time, message.data))
+            await client.socket.send(frame(message.n, message.type, message.time, message.data))
         for telling in message.told:
-            await client.socket.send(_alert_frame(message, telling.asked))
+            await client.socket.send(alert_frame(message, telling.asked))
             self._pushed.add(telling.delivery_id)
 
     async def _send_snapshot(self, client: Client) -> int:
@@ -338,7 +338,7 @@ class LiveServer:
             taken = self._snapshot
             if taken is None or taken.n < self._last:
                 taken = self._snapshot = await self._ask(live_log.snapshot)
-        await client.socket.send(live_log.snapshot_frame(taken, datetime.now(UTC)))
+        await client.socket.send(snapshot_frame(taken, datetime.now(UTC)))
         return taken.n
 
     async def _join(self, client: Client, n: int) -> bool:
@@ -351,7 +351,7 @@ class LiveServer:
             self._clients_of.setdefault(client.user_id, set()).add(client)
             CLIENTS.set(len(self._clients))
             # At once, not after the first silence: the page wants to know that it is live.
-            broadcast([client.socket], live_log.frame(n, "heartbeat", datetime.now(UTC), {}))
+            broadcast([client.socket], frame(n, "heartbeat", datetime.now(UTC), {}))
             return True
 
     def _leave(self, client: Client) -> None:
@@ -378,12 +378,6 @@ class LiveServer:
 async def _dismiss(socket: ServerConnection, code: CloseCode, reason: str) -> None:
     DROPPED.labels(reason).inc()
     await socket.close(code, reason)
-
-
-def _alert_frame(message: Message, asked: tuple[str, ...]) -> str:
-    name, ticker = message.data["algorithm_name"], message.data["ticker"]
-    alerts = [f"{name} on all tickers" if of == ALL_TICKERS else f"{name} on {ticker}" for of in asked]
-    return live_log.frame(message.n, message.type, message.time, message.data | {"alerts": alerts})
 
 
 def _quiet_logger() -> logging.Logger:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, insert, text
 from sqlalchemy.orm import Session
 
@@ -129,17 +128,3 @@ def after(connection: Connection, number: int, users: Sequence[str], *, limit: i
 def purge(session: Session, keep: timedelta) -> None:
     """Forget messages older than ``keep``; who has to resume from before gets a snapshot."""
     session.execute(_PURGE, {"keep": keep})
-
-
-def frame(n: int, kind: str, time: datetime, data: Any) -> str:
-    """A message of the channel as JSON text."""
-    body = {"n": n, "type": kind, "time": time, "data": data}
-    return orjson.dumps(body, option=orjson.OPT_UTC_Z).decode()
-
-
-def snapshot_frame(taken: Snapshot, time: datetime) -> str:
-    """The ``snapshot`` message; the views go in as the text that the database made."""
-    data = orjson.Fragment(
-        b'{"views":' + taken.views + b',"as_of":' + orjson.dumps(time, option=orjson.OPT_UTC_Z) + b"}"
-    )
-    return frame(taken.n, "snapshot", time, data)
