@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -21,6 +22,7 @@ from embedded.postgres import PostgresServer
 from embedded.processes import FolderLock, StartError, require_free
 from embedded.valkey import ValkeyServer
 from services.signals.errors import FeedError
+from services.signals.feeds.replay import Rest, recording_of
 from shared import logs
 from shared.db.migrate import upgrade
 from shared.process import Supervisor
@@ -30,6 +32,7 @@ EXIT_CANNOT_START = 2
 EXIT_SERVER_DIED = 1
 LOOPS_SECONDS = 10
 WATCH_SECONDS = 1.0
+SHORTLY, LONG = 90, 2 * 3600  # seconds that the recorded candles last
 # Everybody is at the same address here: oneself, with a browser, scripts and benchmarks.
 LIMITS = {"REQUESTS_PER_SECOND": "2000", "LOGINS_PER_MINUTE": "60", "CONNECTIONS_PER_ADDRESS": "10000"}
 
@@ -56,13 +59,21 @@ def step(what: str) -> Iterator[None]:
     say(f"{time.monotonic() - began:.1f} s")
 
 
-def prepare(
-    launch: LaunchSettings, parts: contextlib.ExitStack
-) -> tuple[PostgresServer, ValkeyServer, NginxServer]:
+class Running(NamedTuple):
+    """What was started, and what the recording still held by then."""
+
+    postgres: PostgresServer
+    valkey: ValkeyServer
+    nginx: NginxServer
+    rest: Rest
+
+
+def prepare(launch: LaunchSettings, parts: contextlib.ExitStack) -> Running:
     """Start everything; leaving `parts` stops it again, in reverse.
 
     Raises:
         StartError: with the one line that says what is wrong.
+        FeedError: the feed can't be read, or holds nothing.
     """
     data_dir = launch.data_dir.resolve()
     static_dir, site_dir = launch.build_dir / "static", launch.build_dir / "site"
@@ -74,6 +85,9 @@ def prepare(
     logs.configure("boritrader", data_dir / "logs", console=False)
     keys = load_or_make(data_dir / "secrets.json")
 
+    # before anything that takes long: a FEED that holds nothing is told at once
+    with complaints.of_the_feed(), step("recorded candles"):
+        recording = recording_of(launch.feed)
     with step("PostgreSQL"):
         postgres = PostgresServer.start(data_dir / "postgres")
         parts.callback(postgres.stop)
@@ -84,10 +98,11 @@ def prepare(
         with step(f"database of {service}"):
             postgres.create_database(service)
             upgrade(service, postgres.url(service))
-    with step("services"), complaints.of_the_feed() as warnings:
+    with step("services"):
         house = House(
             launch,
             keys,
+            recording,
             Places(
                 database=postgres.url,
                 redis_url=valkey.url,
@@ -97,13 +112,12 @@ def prepare(
             ),
         )
         parts.callback(house.dispose)
+        rest = house.feed.rest()
         supervisor = Supervisor()
         parts.callback(supervisor.stop, LOOPS_SECONDS)
         supervisor.start(house.loops)
         web = WebServer(house.mount)
         parts.callback(web.stop)
-    for warning in warnings:
-        print(f"boritrader: {warning}", file=sys.stderr)
     with step("NGINX"):
         apps = f"127.0.0.1:{web.port}"
         nginx = NginxServer.start(
@@ -122,10 +136,24 @@ def prepare(
             },
         )
         parts.callback(nginx.stop)
-    return postgres, valkey, nginx
+    return Running(postgres, valkey, nginx, rest)
 
 
-def welcome(launch: LaunchSettings) -> None:
+def outlook(rest: Rest) -> str:
+    """How long the recorded candles last, and what to do when they are at their end."""
+    again = "DATA_DIR=another-folder make run"
+    if rest.closes == 0:
+        return f"The recorded candles have ended, so nothing changes any more. To begin again:\n  {again}"
+    if rest.seconds < SHORTLY:
+        lasting = "end shortly"
+    elif rest.seconds < LONG:
+        lasting = f"last about {rest.seconds / 60:.0f} minutes"
+    else:
+        lasting = f"last about {rest.seconds / 3600:.0f} hours"
+    return f"The recorded candles {lasting}, then nothing changes any more. To begin again:\n  {again}"
+
+
+def welcome(launch: LaunchSettings, rest: Rest) -> None:
     """Say where it is and what to do next."""
     url = launch.public_url
     say(
@@ -134,6 +162,7 @@ def welcome(launch: LaunchSettings) -> None:
         f"  2. switch on an alert     {url}/alerts\n"
         f"  3. watch views change     {url}/dashboard\n"
         f"  4. read the mail          {url}/dev/mail\n\n"
+        f"{outlook(rest)}\n\n"
         f"Data and logs are in {launch.data_dir}. Stop with Ctrl-C."
     )
 
@@ -164,9 +193,9 @@ def run(launch: LaunchSettings) -> int:
     with contextlib.ExitStack() as parts:
         try:
             say("Boritrader starts:")
-            postgres, valkey, nginx = prepare(launch, parts)
-            welcome(launch)
-            died = watch({"PostgreSQL": postgres, "Valkey": valkey, "NGINX": nginx})
+            running = prepare(launch, parts)
+            welcome(launch, running.rest)
+            died = watch({"PostgreSQL": running.postgres, "Valkey": running.valkey, "NGINX": running.nginx})
         except Stopped:
             say("\nStopping …")
             return 0

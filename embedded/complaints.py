@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sys
 from collections.abc import Iterator
 
 SHOWN = 5
@@ -20,16 +21,20 @@ class _Collector(logging.Handler):
 
 
 @contextlib.contextmanager
-def of_the_feed() -> Iterator[list[str]]:
-    """Collect the feed's warnings of the block: at most `SHOWN`, then how many more there were."""
+def of_the_feed() -> Iterator[None]:
+    """Print the feed's warnings of the block behind it: at most `SHOWN`, then how many more there were.
+
+    They are printed too when the block fails, since they say why.
+    """
     collector = _Collector()
     logger = logging.getLogger(FEED_LOGGER)
     logger.addHandler(collector)
-    shown: list[str] = []
     try:
-        yield shown
+        yield
     finally:
         logger.removeHandler(collector)
-        shown += collector.lines[:SHOWN]
+        shown = collector.lines[:SHOWN]
         if len(collector.lines) > SHOWN:
             shown.append(f"… and {len(collector.lines) - SHOWN} more; they are in the log")
+        for line in shown:
+            print(f"boritrader: {line}", file=sys.stderr)

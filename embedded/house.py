@@ -22,13 +22,14 @@ import services.notify.sender
 import services.notify.worker
 import services.signals.app
 import services.signals.config
-import services.signals.feeds
 import services.signals.runner
 import services.signals.worker
 from embedded.config import LaunchSettings
 from embedded.keys import Keys
 from embedded.mount import Mount
 from embedded.processes import LOOPBACK, free_port
+from services.signals.feeds.csv_files import Recording
+from services.signals.feeds.replay import ReplayFeed
 from shared.bus.local import LocalBus
 from shared.db.engine import Database
 from shared.process import Loop
@@ -54,12 +55,11 @@ class Places:
 class House:
     """The four web apps on one port, the live channel on another, and all loops of all services."""
 
-    def __init__(self, launch: LaunchSettings, keys: Keys, places: Places) -> None:
+    def __init__(self, launch: LaunchSettings, keys: Keys, recording: Recording, places: Places) -> None:
         """Compose everything; nothing runs yet.
 
         Raises:
             RouteConflict: two services have the same path.
-            services.signals.feeds…FeedError: the feed can't be read.
         """
         self.live_port = free_port()
         common = {
@@ -108,6 +108,7 @@ class House:
             "notify": services.notify.app.create_app(notify, databases["notify"]),
         }
         self.mount = Mount(apps)
+        self.feed = ReplayFeed.of(signals, databases["signals"], recording)
         bus = LocalBus()
         # consumers first: the bus hands a row to whoever has registered by then
         self.loops: list[Loop] = [
@@ -118,7 +119,7 @@ class House:
             *services.notify.sender.loops(notify, databases["notify"]),
             *services.notify.live.loops(notify, databases["notify"], bus),
             *services.signals.runner.loops(signals, databases["signals"], bus),
-            *services.signals.feeds.loops(signals, databases["signals"]),
+            self.feed,
         ]
 
     def dispose(self) -> None:

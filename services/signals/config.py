@@ -25,6 +25,11 @@ def replay_dir_of(feed: str) -> Path | None:
     return Path(place) if kind == "replay" and place else None
 
 
+def feed_name_of(feed: str) -> str:
+    """The name under which a FEED is known, in metrics and where it remembers its position."""
+    return feed or "replay:demo"
+
+
 class Settings(ServiceSettings):
     """What a deployment of signals may choose.
 
@@ -59,7 +64,7 @@ class Settings(ServiceSettings):
     @property
     def feed_name(self) -> str:
         """The name under which the feed remembers its position."""
-        return self.feed or "replay:demo"
+        return feed_name_of(self.feed)
 
     @property
     def warmup_closes(self) -> int:

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import threading
@@ -15,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from embedded.__main__ import outlook
 from embedded.processes import command_line, free_port, port_is_free, read_pid
+from services.signals.feeds.replay import Rest
 from tests.support import wire
 from tests.support.person import Person, ask_until_prepared
 
@@ -94,6 +95,7 @@ def test_a_new_user_registers_is_told_and_finds_everything_again_after_a_restart
     first.wait_ready()
     url = f"http://127.0.0.1:{first.port}"
     text = "".join(first.printed)
+    assert "The recorded candles end shortly, then nothing changes any more." in text
     assert re.search(r"PostgreSQL … [\d.]+ s", text)
     for path in ("/register", "/alerts", "/dashboard", "/dev/mail"):
         assert url + path in text
@@ -103,6 +105,8 @@ def test_a_new_user_registers_is_told_and_finds_everything_again_after_a_restart
     assert ask_until_prepared(person, ASKED_ALGORITHM, None).status_code == 201
     mails = _mails(person, "Welcome", "→")
     assert {path.suffix for path in (data_dir / "mail").iterdir()} == {".eml"}
+    secrets = (data_dir / "secrets.json").read_bytes()
+    assert json.loads(secrets)["secret_key"] not in (data_dir / "logs" / "boritrader.log").read_text()
     servers = first.servers()
     assert len(servers) == 3
     assert first.end(signal.SIGINT) == 0
@@ -114,6 +118,7 @@ def test_a_new_user_registers_is_told_and_finds_everything_again_after_a_restart
     assert person.get("/dashboard").status_code == 200, "the session of before the restart is still good"
     assert len(mails) <= len(_mails(person, "Welcome", "→"))
     assert second.end(signal.SIGTERM) == 0
+    assert (data_dir / "secrets.json").read_bytes() == secrets
 
 
 def _mails(person: Person, *wanted: str) -> list[str]:
@@ -143,17 +148,18 @@ def test_a_start_after_a_kill_takes_over_from_the_dead(data_dir: Path) -> None:
     assert second.end(signal.SIGTERM) == 0
 
 
-def test_secrets_are_made_once_and_are_for_their_owner_alone(data_dir: Path) -> None:
-    for _ in range(2):
-        launched = Launched(data_dir, {"PORT": str(free_port())})
-        launched.wait_ready()
-        path = data_dir / "secrets.json"
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        keys = json.loads(path.read_text())
-        assert wire.request(launched.port, "/internal/jwks.json").status == 404
-        launched.end(signal.SIGTERM)
-        assert json.loads(path.read_text()) == keys
-        assert keys["secret_key"] not in (data_dir / "logs" / "boritrader.log").read_text()
+@pytest.mark.parametrize(
+    ("rest", "told"),
+    [
+        (Rest(983, 983), "last about 16 minutes"),
+        (Rest(9830, 9830), "last about 3 hours"),
+        (Rest(983, 0), "end shortly"),
+        (Rest(0, 0), "have ended, so nothing changes any more"),
+    ],
+)
+def test_how_long_the_recording_lasts_and_how_to_begin_again_is_told(rest: Rest, told: str) -> None:
+    assert outlook(rest).startswith(f"The recorded candles {told}")
+    assert "To begin again:\n  DATA_DIR=" in outlook(rest)
 
 
 def test_a_taken_port_is_one_line(data_dir: Path) -> None:
@@ -169,8 +175,6 @@ def test_a_taken_port_is_one_line(data_dir: Path) -> None:
     ("environment", "told"),
     [
         ({"PORT": "abc"}, "PORT is wrong"),
-        ({"PORT": "0"}, "PORT is wrong"),
-        ({"REPLAY_SPEED": "-1"}, "REPLAY_SPEED is wrong"),
         ({"FEED": "nonsense"}, "FEED is 'nonsense'; it must be replay:DIR"),
         ({"FEED": "replay:/nowhere"}, "FEED: /nowhere cannot be read"),
         ({"BUILD_DIR": "/nowhere"}, "static files in /nowhere are missing: run `make setup`"),
@@ -183,6 +187,29 @@ def test_a_wrong_setting_is_one_line_that_names_it(
     assert told in complaint
     assert complaint.startswith("boritrader: ")
     assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        (
+            "time,open\n2020-01-01,1\n",
+            ["{file}:1: the header lacks high, low, close, volume", "{folder}: 1 rows skipped"],
+        ),
+        (None, []),
+    ],
+)
+def test_a_feed_with_nothing_to_show_says_why_before_anything_is_made(
+    data_dir: Path, file: str | None, told: list[str]
+) -> None:
+    feed = data_dir.parent / "feed"
+    feed.mkdir()
+    if file is not None:
+        (feed / "AAA.csv").write_text(file)
+    lines = [*told, "FEED: {folder} holds no readable TICKER.csv"]
+    expected = [f"boritrader: {line.format(file=feed / 'AAA.csv', folder=feed)}" for line in lines]
+    assert refused(data_dir, FEED=f"replay:{feed}").splitlines() == expected
+    assert not (data_dir / "postgres").exists()
 
 
 def test_a_data_folder_that_is_none_is_one_line(data_dir: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from prometheus_client import Counter
 
 from services.signals.candles import TIMEFRAMES, CandleBatch
-from services.signals.config import Settings, replay_dir_of
+from services.signals.config import Settings, feed_name_of, replay_dir_of
 from services.signals.errors import FeedError
 from services.signals.feeds.csv_files import Recording, read_directory
 from services.signals.repository import feeds
@@ -95,10 +95,10 @@ class ReplayFeed:
 
         Raises FeedError when it is no replay, or nothing is readable.
         """
-        directory = chosen_directory(settings.feed)
-        recording = recording or read_recording(directory, settings.feed_name)
+        recording = recording or recording_of(settings.feed)
         pace = Pace(settings.replay_speed, settings.warmup_closes)
-        return cls(settings.feed_name, recording, database, source=source_of(directory), pace=pace)
+        source = source_of(chosen_directory(settings.feed))
+        return cls(settings.feed_name, recording, database, source=source, pace=pace)
 
     def rest(self) -> Rest:
         """What is still to come from where the feed stands."""
@@ -184,6 +184,11 @@ def chosen_directory(feed: str) -> Path:
     if directory is None:
         raise FeedError(f"FEED is {feed!r}; it must be replay:DIR, a directory of TICKER.csv files")
     return directory
+
+
+def recording_of(feed: str) -> Recording:
+    """The recording that a FEED names. Raises FeedError when it is no replay, or nothing is readable."""
+    return read_recording(chosen_directory(feed), feed_name_of(feed))
 
 
 def read_recording(directory: Path, feed: str) -> Recording:
