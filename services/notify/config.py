@@ -28,7 +28,8 @@ class Settings(ServiceSettings):
     ``mail_rate`` is in mails a second over all sender processes together; None is without limit, but
     for SES, where it is its usual 14. ``mail_concurrency`` is the number of mails under way at once in
     one process; more than 1 only with SES, since it bounds the mails a crash can double elsewhere.
-    ``mail_timeout`` is in seconds for each step of a conversation, ``mail_lease`` for the whole of it.
+    ``mail_timeout`` is in seconds for a mail, less than a process is given to stop; ``mail_lease`` is how
+    long a mail may be under way, with the wait for its turn, before another process takes it.
     ``live_max_age`` is in seconds: when a browser has to connect anew and show who it is.
     ``live_retention`` is in seconds: how long a browser may stay away and still resume without a snapshot.
     """
@@ -38,7 +39,7 @@ class Settings(ServiceSettings):
     mail_reply_to: str | None = None
     mail_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     mail_concurrency: int = Field(default=1, ge=1, le=64)
-    mail_timeout: float = Field(default=10, gt=0, le=60)
+    mail_timeout: float = Field(default=15, gt=0, le=20)
     mail_lease: float = Field(default=120, gt=0)
 
     live_host: str = "0.0.0.0"  # noqa: S104 - inside a container the gateway comes from another address
@@ -69,8 +70,8 @@ class Settings(ServiceSettings):
             raise ValueError("MAIL_URL is ses://REGION, smtp://HOST, smtps://HOST or file:DIR")
         if self.mail_concurrency > 1 and parts.scheme != "ses":
             raise ValueError("MAIL_CONCURRENCY above 1 is for ses:// only")
-        if self.mail_lease < 8 * self.mail_timeout:
-            raise ValueError("MAIL_LEASE is at least eight times MAIL_TIMEOUT")
+        if self.mail_lease < 2 * self.mail_timeout:
+            raise ValueError("MAIL_LEASE is at least twice MAIL_TIMEOUT")
         return self
 
     @property

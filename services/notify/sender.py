@@ -30,6 +30,8 @@ SES_RATE = 14.0
 """Mails a second that SES gives to an account that has left its sandbox."""
 POLL_SECONDS = 1.0
 RECLAIM_SECONDS = 5.0
+BEAT_SECONDS = 1.0
+"""How often a sender that waits for its turn says that it is alive."""
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 
@@ -90,7 +92,7 @@ class MailSender:
                 if claimed is None:
                     self._await_work(stop)
                     continue
-                done = (claimed, self._outcome(claimed, stop))
+                done = (claimed, self._outcome(claimed, stop, beat))
                 self._mind_the_provider(done[1])
             if done is not None:
                 self._settle(done)
@@ -115,8 +117,8 @@ class MailSender:
         with self._database.transaction() as session:
             deliveries.settle(session, *done)
 
-    def _outcome(self, claimed: Claimed, stop: threading.Event) -> Outcome:
-        outcome, word = self._attempt(claimed, stop)
+    def _outcome(self, claimed: Claimed, stop: threading.Event, beat: Beat) -> Outcome:
+        outcome, word = self._attempt(claimed, stop, beat)
         MAILS.labels(self._transport.name, claimed.kind, word).inc()
         if word not in ("sent", "released"):
             reason = getattr(outcome, "reason", "")
@@ -125,7 +127,7 @@ class MailSender:
             )
         return outcome
 
-    def _attempt(self, claimed: Claimed, stop: threading.Event) -> tuple[Outcome, str]:
+    def _attempt(self, claimed: Claimed, stop: threading.Event, beat: Beat) -> tuple[Outcome, str]:
         """Try to send a mail; returns what became of it, for the database and in a word."""
         if claimed.email is None:
             return Ended("cancelled", "the account is deleted"), "cancelled"
@@ -136,7 +138,7 @@ class MailSender:
         except Exception as error:  # a fault of ours in one kind of mail must not stop all the others
             log.exception("mail could not be composed", delivery=str(claimed.id), kind=claimed.kind)
             return _again(claimed, f"composing: {type(error).__name__}")
-        if stop.wait(claimed.wait):
+        if _wait(claimed.wait, stop, beat):
             return Again(timedelta(), "the sender stops", counted=False), "released"
         return self._hand_over(message, claimed)
 
@@ -203,6 +205,14 @@ def _again(claimed: Claimed, reason: str) -> tuple[Outcome, str]:
     if claimed.attempts > len(BACKOFF):
         return Ended("failed", f"given up after {claimed.attempts} tries: {reason}"), "failed"
     return Again(BACKOFF[claimed.attempts - 1], reason, counted=True), "deferred"
+
+
+def _wait(seconds: float, stop: threading.Event, beat: Beat) -> bool:
+    """Wait, and say all the while that we are alive; returns whether we shall stop."""
+    ends_at = time.monotonic() + seconds
+    while (left := ends_at - time.monotonic()) > 0 and not stop.wait(min(left, BEAT_SECONDS)):
+        beat()
+    return stop.is_set()
 
 
 def _jittered(seconds: float) -> float:

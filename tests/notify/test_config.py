@@ -18,6 +18,7 @@ from services.notify.config import Settings
         {"mail_reply_to": "nobody"},
         {"mail_concurrency": 2},
         {"mail_rate": 0},
+        {"mail_timeout": 25, "mail_lease": 120},
         {"mail_lease": 20},
     ],
 )

@@ -1,7 +1,12 @@
 """The three ways out: SES, SMTP, a folder."""
 
+import itertools
+import socket
+import threading
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from email import message_from_string
 from email.message import EmailMessage
 from email.policy import SMTP as WIRE
@@ -100,6 +105,52 @@ def test_what_is_wrong_with_the_server_is_not_the_mails_fault(
 def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="ConnectionRefusedError"):
         transport_of(f"smtp://{LOOPBACK}:{free_port()}", timeout=2).send(mail(), uuid.uuid4())
+
+
+class SlowServer:
+    """Says yes to everything, so slowly that each step is fine and the whole of it is not."""
+
+    def __init__(self, pieces: int, pause: float) -> None:
+        self._pieces, self._pause = pieces, pause
+        self._over = threading.Event()
+        self._listener = socket.create_server((LOOPBACK, 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join(10)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        self._listener.settimeout(5)
+        connection, _ = self._listener.accept()
+        with connection, suppress(OSError):
+            connection.settimeout(5)
+            for code in itertools.chain(["220"], itertools.repeat("250")):
+                line = f"{code} {'.' * 300}\r\n".encode()
+                size = len(line) // self._pieces + 1
+                for place in range(0, len(line), size):
+                    if self._over.wait(self._pause):
+                        return
+                    connection.sendall(line[place : place + size])
+                if not connection.recv(1000):
+                    return
+
+
+@pytest.mark.parametrize(("pieces", "pause"), [(1, 0.6), (100, 0.2)], ids=["steps", "trickle"])
+def test_a_mail_is_over_in_time_however_many_steps_it_takes(pieces: int, pause: float) -> None:
+    server = SlowServer(pieces, pause)
+    slow = transport_of(f"smtp://{LOOPBACK}:{server.port}", timeout=1.5)
+    began = time.monotonic()
+    try:
+        with pytest.raises(Unavailable):
+            slow.send(mail(), uuid.uuid4())
+        assert time.monotonic() - began < 2.2
+    finally:
+        slow.close()
+        server.stop()
 
 
 def test_a_server_that_went_away_is_found_again(smtp: SmtpServer, transport: MailTransport) -> None:

@@ -260,6 +260,25 @@ def test_a_sender_that_waits_for_its_turn_hands_the_mail_back_when_it_stops(
     assert len(smtp.accepted) == 1
 
 
+def test_a_sender_that_waits_for_its_turn_says_that_it_is_alive(
+    database: Database, smtp: SmtpServer, make_sender: Callable[..., MailSender]
+) -> None:
+    people(database, 2)
+    stop, beats = threading.Event(), itertools.count()
+    beaten: list[int] = []
+    waiting = make_sender(smtp.url, rate=0.001)
+    thread = threading.Thread(target=waiting.run, args=(stop, lambda: beaten.append(next(beats))))
+    thread.start()
+    try:
+        eventually(lambda: states(database) == {"sent": 1, "sending": 1})
+        before = len(beaten)
+        eventually(lambda: len(beaten) >= before + 2, seconds=5)
+    finally:
+        stop.set()
+        thread.join(10)
+    assert states(database) == {"sent": 1, "pending": 1}
+
+
 def test_the_database_may_go_away_and_come_back(
     database: Database,
     database_url: Callable[[str | None], str],

@@ -1,7 +1,9 @@
 """Mail leaves the house here: by SES, by SMTP, or into a folder, as one URL says."""
 
+import io
 import os
 import smtplib
+import socket
 import ssl
 import time
 import uuid
@@ -80,11 +82,56 @@ class FolderTransport:
         """Nothing is held."""
 
 
+class _Replies(io.RawIOBase):
+    """What a server says, read with a look at the clock before each piece: a trickle is no answer."""
+
+    def __init__(self, conversation: "_Smtp", sock: socket.socket) -> None:
+        self._conversation, self._sock = conversation, sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._conversation.hurry()
+        return self._sock.recv_into(buffer)
+
+
+class _Smtp(smtplib.SMTP):
+    """A conversation of which each mail's part is over at ``ends_at``, however many steps it takes."""
+
+    def __init__(self, *arguments: Any, ends_at: float, **options: Any) -> None:
+        self.ends_at = ends_at
+        super().__init__(*arguments, **options)
+
+    def hurry(self) -> None:
+        """Let the next step take what is left. Raises TimeoutError when nothing is."""
+        left = self.ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if self.sock is not None:
+            self.sock.settimeout(left)
+
+    def getreply(self) -> tuple[int, bytes]:
+        """The server's answer to one command."""
+        if self.file is None and self.sock is not None:
+            self.file = io.BufferedReader(_Replies(self, self.sock))
+        return super().getreply()
+
+    def send(self, s: Any) -> None:
+        """Write a command or the mail."""
+        self.hurry()
+        super().send(s)
+
+
+class _SecureSmtp(_Smtp, smtplib.SMTP_SSL):
+    """The same over TLS from the beginning."""
+
+
 class SmtpTransport:
     """Talks to one SMTP server over a connection that it keeps for the next mail.
 
     ``starttls`` is ``required``, ``never`` or ``offered``: then it is used where the server has it.
-    Credentials are only ever given over TLS, unless it is ``never``.
+    Credentials are only ever given over TLS, unless it is ``never``. ``timeout`` is in seconds for a mail.
     """
 
     name = "smtp"
@@ -106,13 +153,13 @@ class SmtpTransport:
         self._implicit_tls, self._starttls = implicit_tls, starttls
         self._timeout = timeout
         self._tls = tls or ssl.create_default_context()
-        self._connection: smtplib.SMTP | None = None
+        self._connection: _Smtp | None = None
         self._used = 0.0
 
     def send(self, message: EmailMessage, delivery_id: uuid.UUID) -> str:  # noqa: ARG002 - it is in the Message-ID
         """Send the mail; SMTP has no id of its own, so its Message-ID is returned."""
         try:
-            connection = self._connected()
+            connection = self._connected(time.monotonic() + self._timeout)
             connection.send_message(message)
         except smtplib.SMTPRecipientsRefused as error:
             self._reset()
@@ -139,7 +186,9 @@ class SmtpTransport:
         if connection is not None:
             connection.close()
 
-    def _connected(self) -> smtplib.SMTP:
+    def _connected(self, ends_at: float) -> _Smtp:
+        if self._connection is not None:
+            self._connection.ends_at = ends_at
         if self._connection is not None and time.monotonic() - self._used > IDLE_SECONDS:
             # Asked before the mail: that a server hung up meanwhile must not look like a mail's fate.
             try:
@@ -147,16 +196,16 @@ class SmtpTransport:
             except (OSError, smtplib.SMTPException):
                 self.close()
         if self._connection is None:
-            self._connection = self._connect()
+            self._connection = self._connect(ends_at)
         return self._connection
 
-    def _connect(self) -> smtplib.SMTP:
+    def _connect(self, ends_at: float) -> _Smtp:
         if self._implicit_tls:
-            connection: smtplib.SMTP = smtplib.SMTP_SSL(
-                self._host, self._port, timeout=self._timeout, context=self._tls
+            connection: _Smtp = _SecureSmtp(
+                self._host, self._port, timeout=self._timeout, context=self._tls, ends_at=ends_at
             )
         else:
-            connection = smtplib.SMTP(self._host, self._port, timeout=self._timeout)
+            connection = _Smtp(self._host, self._port, timeout=self._timeout, ends_at=ends_at)
         try:
             connection.ehlo_or_helo_if_needed()
             secure = self._implicit_tls or self._start_tls(connection)
@@ -224,7 +273,7 @@ class SesTransport:
 
 
 def transport_of(url: str, *, timeout: float) -> MailTransport:
-    """The transport that a MAIL_URL names; opens no connection. ``timeout`` is in seconds for each step.
+    """The transport that a MAIL_URL names; opens no connection. ``timeout`` is in seconds for a mail.
 
     ``ses://REGION[?endpoint=URL&configuration_set=NAME]``, ``smtp://[user:password@]host[:port][?starttls=…]``
     with starttls ``offered``, ``required`` or ``never``, ``smtps://…``, ``file:DIR``. Raises ValueError.
@@ -254,7 +303,9 @@ def transport_of(url: str, *, timeout: float) -> MailTransport:
             region_name=parts.netloc,
             endpoint_url=options.get("endpoint"),
             # One attempt: a retry inside the library could send twice what we then count as one.
-            config=Config(connect_timeout=timeout, read_timeout=timeout, retries={"total_max_attempts": 1}),
+            config=Config(
+                connect_timeout=timeout / 2, read_timeout=timeout / 2, retries={"total_max_attempts": 1}
+            ),
         )
         return SesTransport(client, configuration_set=options.get("configuration_set"))
     raise ValueError("a mail URL begins with ses://REGION, smtp://HOST, smtps://HOST or file:DIR")
