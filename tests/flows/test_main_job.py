@@ -108,8 +108,13 @@ def test_a_logout_ends_the_live_channel_and_the_session(stack: Stack) -> None:
 
 def _closing_code(socket: ClientConnection) -> int:
     """What the server closes with, whatever it says before."""
+    ends_at = time.monotonic() + 5
+
+    def receive() -> str | bytes:
+        return socket.recv(timeout=max(0, ends_at - time.monotonic()))
+
     with pytest.raises(ConnectionClosed) as closed:
-        collections.deque(iter(lambda: socket.recv(timeout=5), None), maxlen=0)
+        collections.deque(iter(receive, None), maxlen=0)
     assert closed.value.rcvd is not None
     return int(closed.value.rcvd.code)
 
