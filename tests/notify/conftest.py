@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,19 @@ from werkzeug.test import TestResponse
 
 from services.auth.tokens import Holder, IdentitySigner, make_identity_key
 from services.notify.app import create_app
+from services.notify.channels.email import transport_of
 from services.notify.channels.live import LiveServer
 from services.notify.channels.live_admission import Admission
+from services.notify.composing import Composer
 from services.notify.config import Settings
+from services.notify.sender import MailSender
 from shared.db.engine import Database
 from shared.web.identity import Verifier
 from tests.notify import events
 from tests.notify.live_page import ORIGIN
+from tests.notify.smtp import SmtpServer
+
+LEASE = timedelta(seconds=30)
 
 
 @pytest.fixture(scope="session")
@@ -137,5 +143,27 @@ def browser(app: APIFlask, sign: Callable[..., str]) -> Callable[..., Browser]:
     ) -> Browser:
         headers = {"X-Real-IP": address} | ({"X-Identity": sign(user_id)} if user_id else {})
         return Browser(of or app, headers)
+
+    return make
+
+
+@pytest.fixture
+def smtp() -> Iterator[SmtpServer]:
+    server = SmtpServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_sender(database: Database, make_settings: Callable[..., Settings]) -> Callable[..., MailSender]:
+    """A sender over SMTP to the server at a URL."""
+
+    def make(
+        url: str, *, name: str = "sender", lease: timedelta = LEASE, rate: float | None = None
+    ) -> MailSender:
+        composer = Composer(make_settings())
+        transport = transport_of(url, timeout=5)
+        return MailSender(name, database, transport, composer, lease=lease, rate=rate, poll_seconds=0.05)
 
     return make

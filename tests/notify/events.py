@@ -138,6 +138,12 @@ def person(database: Database, user_id: str, **entitlement: Any) -> None:
     )
 
 
+def people(database: Database, count: int) -> None:
+    """So many people with a welcome mail waiting."""
+    for number in range(count):
+        handle(database, registered(f"user{number}"))
+
+
 def alert(
     database: Database,
     user_id: str,

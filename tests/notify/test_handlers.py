@@ -1,7 +1,7 @@
 """What events do to notify."""
 
 import random
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from services.notify import handlers
 from services.notify.repository import live_log
@@ -182,7 +182,7 @@ def test_the_live_log_forgets_old_messages_and_remembers_up_to_where(database: D
     execute(database, "UPDATE live_message SET created_at = now() - interval '2 days'")
     handle(database, changed(change("ETHUSD")))
     with database.transaction() as session:
-        live_log.purge(session, timedelta(days=1))
+        live_log.purge(session, datetime.now(UTC) - timedelta(days=1), 1000)
     with database.read() as connection:
         assert live_log.after(connection, 0, [], limit=10) is None
         kept = live_log.after(connection, 1, [], limit=10)

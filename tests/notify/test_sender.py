@@ -1,29 +1,21 @@
 """The sender: each mail once, critical ones first, whatever breaks."""
 
 import itertools
-import os
-import random
-import signal
-import socket
-import subprocess
-import sys
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
 from sqlalchemy import text
 
 from embedded.processes import LOOPBACK, free_port
 from services.notify import sender
-from services.notify.channels.email import FolderTransport, transport_of
+from services.notify.channels.email import transport_of
 from services.notify.composing import Composer
 from services.notify.config import Settings
 from services.notify.repository import deliveries
 from services.notify.sender import MailSender
 from shared.db.engine import Database
+from tests.notify.conftest import LEASE
 from tests.notify.events import (
     alert,
     change,
@@ -33,6 +25,7 @@ from tests.notify.events import (
     eventually,
     execute,
     handle,
+    people,
     person,
     registered,
     rows,
@@ -40,37 +33,6 @@ from tests.notify.events import (
     states,
 )
 from tests.notify.smtp import SmtpServer
-
-LEASE = timedelta(seconds=30)
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def smtp() -> Iterator[SmtpServer]:
-    server = SmtpServer()
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def make_sender(database: Database, make_settings: Callable[..., Settings]) -> Callable[..., MailSender]:
-    """A sender over SMTP to the server at a URL."""
-
-    def make(
-        url: str, *, name: str = "sender", lease: timedelta = LEASE, rate: float | None = None
-    ) -> MailSender:
-        composer = Composer(make_settings())
-        transport = transport_of(url, timeout=5)
-        return MailSender(name, database, transport, composer, lease=lease, rate=rate, poll_seconds=0.05)
-
-    return make
-
-
-def people(database: Database, count: int) -> None:
-    """So many people with a welcome mail waiting."""
-    for number in range(count):
-        handle(database, registered(f"user{number}"))
 
 
 def recipients(smtp: SmtpServer) -> list[str]:
@@ -233,52 +195,6 @@ def test_a_sender_whose_lease_ran_out_does_not_undo_what_another_did(database: D
     assert states(database) == {"sending": 1}
 
 
-def test_the_rate_is_kept_over_all_senders(database: Database) -> None:
-    people(database, 4)
-    waits = []
-    for _ in range(4):
-        with database.transaction() as session:
-            claimed = deliveries.claim(session, lease=LEASE, provider="ses", rate=0.1)
-            assert claimed is not None
-            waits.append(claimed.wait)
-    assert waits == pytest.approx([0, 10, 20, 30], abs=4)
-
-
-def test_no_place_in_the_rate_is_taken_when_nothing_is_due(database: Database) -> None:
-    with database.transaction() as session:
-        assert deliveries.claim(session, lease=LEASE, provider="ses", rate=1) is None
-    assert rows(database, "SELECT * FROM send_rate") == []
-
-
-def test_a_sender_that_waits_for_its_turn_hands_the_mail_back_when_it_stops(
-    database: Database, smtp: SmtpServer, make_sender: Callable[..., MailSender]
-) -> None:
-    people(database, 2)
-    with running(make_sender(smtp.url, rate=0.001)):
-        eventually(lambda: states(database).get("sent") == 1 and states(database).get("sending") == 1)
-    assert states(database) == {"sent": 1, "pending": 1}
-    assert len(smtp.accepted) == 1
-
-
-def test_a_sender_that_waits_for_its_turn_says_that_it_is_alive(
-    database: Database, smtp: SmtpServer, make_sender: Callable[..., MailSender]
-) -> None:
-    people(database, 2)
-    stop, beats = threading.Event(), itertools.count()
-    beaten: list[int] = []
-    waiting = make_sender(smtp.url, rate=0.001)
-    thread = threading.Thread(target=waiting.run, args=(stop, lambda: beaten.append(next(beats))))
-    thread.start()
-    try:
-        eventually(lambda: states(database) == {"sent": 1, "sending": 1})
-        before = len(beaten)
-        eventually(lambda: len(beaten) >= before + 2, seconds=5)
-    finally:
-        stop.set()
-        thread.join(10)
-    assert states(database) == {"sent": 1, "pending": 1}
-
-
 def test_the_database_may_go_away_and_come_back(
     database: Database,
     database_url: Callable[[str | None], str],
@@ -327,109 +243,6 @@ def test_the_database_may_go_away_and_come_back(
         thread.join(20)
         administrator.dispose()
     assert len(recipients(smtp)) == len(set(recipients(smtp))) == 30  # the tenth was not forgotten
-
-
-class SenderProcess:
-    """A real sender process, to be killed."""
-
-    def __init__(self, database_url: str, mail_url: str) -> None:
-        settings = {
-            "DATABASE_URL": database_url,
-            "SECRET_KEY": "s" * 32,
-            "IDENTITY_PUBLIC_KEYS": "{}",
-            "MAIL_URL": mail_url,
-            "MAIL_FROM": "noreply@boritrader.example",
-            "MAIL_TIMEOUT": "0.5",
-            "MAIL_LEASE": "4",
-            "HEALTH_PORT": "0",
-        }
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "services.notify", "sender"],
-            cwd=ROOT,
-            env=os.environ | settings,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait(10)
-
-    def stop(self) -> int:
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(25)
-
-
-def test_a_kill_between_sending_and_writing_it_down_doubles_one_mail_at_most(
-    database: Database, smtp: SmtpServer
-) -> None:
-    people(database, 40)
-    url = database.engine.url.render_as_string(hide_password=False)
-    kills = 3
-    victims = iter(random.Random(3).sample(range(1, 40), kills))
-    at = sorted(victims)
-    process = SenderProcess(url, smtp.url)
-    killed = threading.Event()
-
-    def kill_now_and_then() -> None:
-        # The server has the mail, the sender has not heard so: the worst moment there is.
-        if at and len(smtp.accepted) == at[0] + 1:
-            at.pop(0)
-            process.kill()
-            killed.set()
-
-    smtp.on_accepted = kill_now_and_then
-    for _ in range(kills):
-        assert killed.wait(30)
-        killed.clear()
-        process = SenderProcess(url, smtp.url)
-    eventually(lambda: states(database) == {"sent": 40}, seconds=40)
-    assert process.stop() == 0
-    copies = Counter(str(message["Message-ID"]) for message in smtp.messages())
-    assert len(copies) == 40  # none lost
-    assert len(smtp.accepted) - 40 <= kills  # each kill doubled one at most, and with the same Message-ID
-    resent = rows(database, "SELECT count(*) FROM delivery WHERE receipt ? 'resent'")
-    assert resent[0]["count"] == kills
-
-
-def test_a_kill_before_sending_loses_nothing(database: Database) -> None:
-    people(database, 1)
-    url = database.engine.url.render_as_string(hide_password=False)
-    blackhole = socket.create_server((LOOPBACK, 0))  # accepts, and never says a word
-    process = SenderProcess(url, f"smtp://{LOOPBACK}:{blackhole.getsockname()[1]}")
-    eventually(lambda: states(database) == {"sending": 1})
-    process.kill()
-    blackhole.close()
-    smtp = SmtpServer()
-    smtp.start()
-    process = SenderProcess(url, smtp.url)
-    eventually(lambda: states(database) == {"sent": 1}, seconds=30)
-    assert process.stop() == 0
-    smtp.stop()
-    assert len(smtp.accepted) == 1
-
-
-def test_a_folder_holds_each_mail_once_whatever_was_killed(
-    database: Database, make_settings: Callable[..., Settings], tmp_path: Path
-) -> None:
-    people(database, 1)
-    folder = FolderTransport(tmp_path)
-    composer = Composer(make_settings())
-    for _ in range(2):  # sent, not written down, sent again
-        with database.transaction() as session:
-            deliveries.reclaim(session)
-            claimed = deliveries.claim(session, lease=timedelta(), provider="file", rate=None)
-        assert claimed is not None
-        folder.send(composer.compose(claimed), claimed.id)
-    assert len(list(tmp_path.glob("*.eml"))) == 1
-
-
-def test_the_settings_decide_how_many_mails_are_under_way(
-    database: Database, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    made = sender.loops(make_settings(mail_url="ses://eu-west-1", mail_concurrency=3), database)
-    assert [loop.name for loop in made] == ["mail-sender-1", "mail-sender-2", "mail-sender-3"]
 
 
 def test_a_view_change_reaches_its_subscribers_by_mail(

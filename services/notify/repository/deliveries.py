@@ -159,6 +159,18 @@ _PUSHED = text(
 )
 
 
+_END_UNSEEN = text(
+    """
+    UPDATE delivery SET state = 'cancelled', reason = 'not connected'
+     WHERE id IN (SELECT d.id FROM live_message m
+                    JOIN delivery d ON d.view_change_id = m.view_change_id
+                                   AND d.channel = 'live' AND d.state = 'pending'
+                   WHERE m.created_at < :before LIMIT :limit)
+    RETURNING id
+    """
+)
+
+
 @dataclass(frozen=True)
 class Claimed:
     """A mail that this process is to send until ``lease_until``, after ``wait`` seconds.
@@ -304,3 +316,11 @@ def cancel_alert_mails(session: Session, user_id: str, algorithm: str | None, ti
 def pushed(session: Session, ids: Sequence[uuid.UUID], accepted_at: datetime) -> None:
     """Note that live deliveries have been written to a browser's connection; the first time counts."""
     session.execute(_PUSHED, {"ids": list(ids), "accepted_at": iso(accepted_at)})
+
+
+def end_unseen(session: Session, before: datetime, limit: int) -> int:
+    """End at most ``limit`` live deliveries whose live message is from before a moment; how many there were.
+
+    Nobody came to fetch them, and the message is about to be forgotten.
+    """
+    return len(session.execute(_END_UNSEEN, {"before": before, "limit": limit}).all())

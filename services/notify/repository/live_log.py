@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, text
@@ -36,9 +36,15 @@ _TOLD = text(
 )
 _PURGE = text(
     """
-    WITH gone AS (DELETE FROM live_message WHERE created_at < now() - :keep RETURNING n)
-    UPDATE live_counter SET purged_to = greatest(purged_to, (SELECT max(n) FROM gone))
-     WHERE EXISTS (SELECT FROM gone) RETURNING purged_to
+    WITH gone AS (
+        DELETE FROM live_message
+         WHERE n IN (SELECT n FROM live_message WHERE created_at < :before ORDER BY n LIMIT :limit)
+        RETURNING n
+    ), marked AS (
+        UPDATE live_counter SET purged_to = greatest(purged_to, (SELECT max(n) FROM gone))
+         WHERE EXISTS (SELECT FROM gone)
+    )
+    SELECT count(*) FROM gone
     """
 )
 
@@ -125,6 +131,9 @@ def after(connection: Connection, number: int, users: Sequence[str], *, limit: i
     ]
 
 
-def purge(session: Session, keep: timedelta) -> None:
-    """Forget messages older than ``keep``; who has to resume from before gets a snapshot."""
-    session.execute(_PURGE, {"keep": keep})
+def purge(session: Session, before: datetime, limit: int) -> int:
+    """Forget the oldest messages from before a moment, at most ``limit``; how many there were.
+
+    Who has to resume from before gets a snapshot.
+    """
+    return int(session.execute(_PURGE, {"before": before, "limit": limit}).scalar_one())
