@@ -41,6 +41,7 @@ class Refusal(StrEnum):
     OFF_GRID = "off_grid"
     OUT_OF_ORDER = "out_of_order"
     REPEATED_WITH_OTHER_VALUES = "repeated_with_other_values"
+    SECOND_TIMEFRAME = "second_timeframe"
 
     @property
     def words(self) -> str:
@@ -56,6 +57,7 @@ _WORDS = {
     Refusal.OFF_GRID: "the time is off the timeframe's grid",
     Refusal.OUT_OF_ORDER: "out of order: older than the candle before",
     Refusal.REPEATED_WITH_OTHER_VALUES: "repeats an earlier candle with other values",
+    Refusal.SECOND_TIMEFRAME: "the ticker runs in another timeframe",
 }
 
 
@@ -155,8 +157,15 @@ def value_refusal(candle: Candle) -> Refusal | None:
     return None
 
 
-def _plainly_good(batch: CandleBatch) -> NDArray[np.bool_]:
-    """Where `value_refusal` is None; shape (len(batch),)."""
+def is_on_grid(open_time: datetime, length: timedelta) -> bool:
+    """Whether a candle of this length may open at a moment."""
+    return not (open_time - EPOCH) % length
+
+
+def sound(batch: CandleBatch) -> NDArray[np.bool_]:
+    """Where a candle's own values and time break no rule, whatever came before; shape (len(batch),)."""
+    if not is_on_grid(batch.open_time, length_of(batch.timeframe)):
+        return np.zeros(len(batch), dtype=np.bool_)
     opened, high, low, close, volume = batch.columns
     good: NDArray[np.bool_] = low > 0  # false for NaN, as every comparison here
     for body in (opened, close):
@@ -193,7 +202,7 @@ class CandleValidator:
     def check(self, candle: Candle) -> Verdict:
         """Judge one candle; an accepted one becomes the last of its ticker."""
         reason = value_refusal(candle)
-        if reason is None and (candle.open_time - EPOCH) % self._length:
+        if reason is None and not is_on_grid(candle.open_time, self._length):
             reason = Refusal.OFF_GRID
         if reason is not None:
             return Verdict(Outcome.REFUSED, reason)
@@ -216,10 +225,9 @@ class CandleValidator:
         if batch.timeframe != self.timeframe:
             raise ValueError(f"a batch of {batch.timeframe} for a validator of {self.timeframe}")
         opened = batch.open_time
-        good = _plainly_good(batch)
-        if (opened - EPOCH) % self._length:
-            good[:] = False
-        rows = zip(batch.tickers, good.tolist(), *(column.tolist() for column in batch.columns), strict=True)
+        rows = zip(
+            batch.tickers, sound(batch).tolist(), *(column.tolist() for column in batch.columns), strict=True
+        )
         kept: list[int] = []
         others: list[tuple[Candle, Verdict]] = []
         last = self._last

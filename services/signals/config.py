@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from services.signals.algorithms import ALGORITHMS
 from services.signals.candles import TIMEFRAMES
 from services.signals.ledger import PARTITIONS
 from shared.settings import ServiceSettings
+from shared.settings import Settings as EnvironmentSettings
 
 DEMO_DIR = Path(__file__).parent / "demo"
 DEMO_WARMUP = 250
@@ -28,6 +29,12 @@ def replay_dir_of(feed: str) -> Path | None:
 def feed_name_of(feed: str) -> str:
     """The name under which a FEED is known, in metrics and where it remembers its position."""
     return feed or "replay:demo"
+
+
+class DatabaseSettings(EnvironmentSettings):
+    """What a command needs that works on the database alone."""
+
+    database_url: SecretStr
 
 
 class Settings(ServiceSettings):

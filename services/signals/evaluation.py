@@ -11,9 +11,19 @@ from itertools import repeat
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.signals import ledger
-from services.signals.candles import Candle, CandleBatch, CandleValidator, Outcome, Refusal, length_of
+from services.signals.candles import (
+    Candle,
+    CandleBatch,
+    CandleValidator,
+    Outcome,
+    Refusal,
+    is_on_grid,
+    length_of,
+    sound,
+)
 from services.signals.engine import Engine, Failure, Signal, StepResult
 from services.signals.ledger import Head, Record, partition_of
 from services.signals.lineup import Lineup
@@ -23,6 +33,7 @@ from services.signals.repository.history import KnownTicker, KnownView
 NAMES = {code: Signal.of(code).value for code in (-1, 0, 1)}
 """Signals and views by their code in arrays."""
 
+BoolArray = NDArray[np.bool_]
 Earlier = Callable[[str, datetime], Candle | None]
 """Finds a stored candle by ticker and open time."""
 
@@ -35,6 +46,7 @@ class Evaluation:
     close_time: datetime
     candles: list[Candle] = field(default_factory=list)
     late: list[Candle] = field(default_factory=list)
+    ignored: int = 0
     refused: list[tuple[Candle, Refusal]] = field(default_factory=list)
     tickers: list[TickerRow] = field(default_factory=list)
     gaps: list[GapRow] = field(default_factory=list)
@@ -60,6 +72,11 @@ class _Timeframe:
         self.last_opened: dict[str, datetime] = {}
         self._newest: dict[str, tuple[CandleBatch, int]] = {}
 
+    @property
+    def begun(self) -> set[int]:
+        """The partitions that have had a candle of this timeframe."""
+        return set(self.partitions.values())
+
     def follow(self, batch: CandleBatch) -> None:
         """Advance by candles that were evaluated before."""
         self.engine.step(batch)
@@ -83,15 +100,18 @@ class Shard:
         self._timeframes: dict[str, _Timeframe] = {}
         self._partition_of: dict[str, int] = {}
         self._viewed: dict[str, set[str]] = {key: set() for key in lineup.algorithms}
+        self._home: dict[str, str] = {}
         self._earlier: Earlier = _nothing_earlier
 
     # Going on from what is stored
 
     def restore_chains(self, heads: Iterable[Head], tickers: Iterable[KnownTicker]) -> None:
-        """Take the ends of the chains and the tickers that are listed."""
+        """Take the ends of the chains and the tickers that are listed, of all shards, oldest first."""
         self.heads.update((head.partition, head) for head in heads)
         for ticker, timeframe, partition in tickers:
-            self._timeframe(timeframe).partitions[ticker] = partition
+            self._home.setdefault(ticker, timeframe)
+            if partition in self.heads:
+                self._timeframe(timeframe).partitions[ticker] = partition
 
     def restore_candles(self, batch: CandleBatch) -> None:
         """Advance by one close that was evaluated before."""
@@ -126,24 +146,45 @@ class Shard:
         self._earlier = earlier
         known = self._timeframe(batch.timeframe)
         out = Evaluation(batch.timeframe, batch.close_time)
-        accepted, others = known.validator.check_batch(self._own(batch))
+        good = sound(batch)
+        elsewhere = self._elsewhere(batch, good)
+        own = [index for index, ticker in enumerate(batch.tickers) if self._partition(ticker) in self.heads]
+        mine = batch if len(own) == len(batch) else _of(batch, own)
+        if elsewhere:
+            strangers = elsewhere.intersection(own)
+            out.refused += [(batch.candle(index), Refusal.SECOND_TIMEFRAME) for index in sorted(strangers)]
+            mine = _of(batch, [index for index in own if index not in strangers])
+            good[list(elsewhere)] = False
+        accepted, others = known.validator.check_batch(mine)
         for candle, verdict in others:
             if verdict.outcome is Outcome.LATE:
                 out.late.append(candle)
             elif verdict.reason is not None:
                 out.refused.append((candle, verdict.reason))
+            else:
+                out.ignored += 1
         self._note_tickers(known, accepted, out)
         result = known.engine.step(accepted)
         out.failures = result.failures
         out.candles = [accepted.candle(index) for index in range(len(accepted))]
-        self._append_records(known, result, out)
+        self._append_records(known, result, out, has_candles=bool(good.any()))
         self._collect(result, out)
         return out
 
-    def _own(self, batch: CandleBatch) -> CandleBatch:
-        partitions = [self._partition(ticker) for ticker in batch.tickers]
-        mine = [index for index, partition in enumerate(partitions) if partition in self.heads]
-        return batch if len(mine) == len(batch) else batch.take(np.array(mine, dtype=np.intp))
+    def _elsewhere(self, batch: CandleBatch, good: BoolArray) -> set[int]:
+        """Places of the tickers that would run in a second timeframe; a new one is at home in this one.
+
+        (algorithm, ticker) names one view, so a ticker has one timeframe where algorithms follow the feed.
+        Tickers of all shards are looked at: whether a close is one must not depend on the shard.
+        """
+        if self._lineup.timeframes is not None:
+            return set()
+        places = set()
+        for index, (ticker, is_good) in enumerate(zip(batch.tickers, good.tolist(), strict=True)):
+            home = self._home.setdefault(ticker, batch.timeframe) if is_good else self._home.get(ticker)
+            if home not in (None, batch.timeframe):
+                places.add(index)
+        return places
 
     def _partition(self, ticker: str) -> int:
         known = self._partition_of.get(ticker)
@@ -173,12 +214,19 @@ class Shard:
                 out.gaps.append(GapRow(ticker, accepted.timeframe, opened, last))
             known.last_opened[ticker] = opened
 
-    def _append_records(self, known: _Timeframe, result: StepResult, out: Evaluation) -> None:
-        """One record for every chain that has candles, or has begun and is due."""
+    def _append_records(
+        self, known: _Timeframe, result: StepResult, out: Evaluation, *, has_candles: bool
+    ) -> None:
+        """One record for every chain that has candles, or has begun and is due.
+
+        `has_candles` tells whether any shard has a sound candle in the batch. A batch without one is a
+        cycle, skipped, if it is the very next close; further on it may be anything, and a chain that
+        believed it would call every proper close after it late.
+        """
         batch = result.batch
         partitions = [self._partition(ticker) for ticker in batch.tickers]
         hashes = dict(ledger.candle_hashes(batch, partitions))
-        begun = set(known.partitions.values())
+        begun = known.begun
         changes: dict[int, list[dict[str, Any]]] = {}
         for change in sorted(result.changes, key=lambda each: (each.ticker, each.algorithm)):
             changes.setdefault(self._partition(change.ticker), []).append(
@@ -193,7 +241,8 @@ class Shard:
         for partition in self.partitions:
             head = self.heads[partition]
             due = partition in begun and not head.is_late(batch.close_time, batch.timeframe)
-            if partition not in hashes and not due:
+            is_cycle = has_candles or (due and self._is_next_close(head, batch))
+            if partition not in hashes and not (due and is_cycle):
                 continue
             record = ledger.append(
                 head,
@@ -206,6 +255,12 @@ class Shard:
             )
             self.heads[partition] = record.head_after(head)
             out.records.append(record)
+
+    def _is_next_close(self, head: Head, batch: CandleBatch) -> bool:
+        """Whether a close is on the grid and no other one of the chain's timeframes lies before it."""
+        steps = [each.length for each in self._timeframes.values() if head.partition in each.begun]
+        near = head.close_time is not None and batch.close_time <= head.close_time + min(steps)
+        return near and is_on_grid(batch.open_time, length_of(batch.timeframe))
 
     def _collect(self, result: StepResult, out: Evaluation) -> None:
         """Rows of the signals that were given, the pairs that are new, and the views that turned."""
@@ -267,6 +322,10 @@ def _signal_rows(result: StepResult) -> list[SignalRow]:
             rows.tolist(), columns.tolist(), codes, held, closes, strict=True
         )
     ]
+
+
+def _of(batch: CandleBatch, places: Sequence[int]) -> CandleBatch:
+    return batch.take(np.array(places, dtype=np.intp))
 
 
 def _nothing_earlier(_ticker: str, _open_time: datetime) -> Candle | None:

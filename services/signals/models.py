@@ -55,6 +55,26 @@ class Feed(Base):
     chosen_at: Mapped[UtcNow]
 
 
+class ShardCount(Base):
+    """Among how many runners the tickers are divided; no row means one."""
+
+    __tablename__ = "shard_count"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    shards: Mapped[int] = mapped_column(SmallInteger)
+
+
+class ShardPosition(Base):
+    """The last batch of a feed that a shard has met."""
+
+    __tablename__ = "shard_position"
+
+    feed: Mapped[str] = mapped_column(Text, primary_key=True)
+    shard: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger)
+
+
 class Ticker(Base):
     """A ticker that is evaluated, and the ledger partition that its name falls into."""
 

@@ -3,18 +3,22 @@
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from prometheus_client import Counter, Histogram
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from services.signals import service
+from services.signals import service, sharding
+from services.signals.candles import Outcome, Refusal
 from services.signals.config import Settings
 from services.signals.evaluation import Evaluation, Shard
+from services.signals.ledger import iso
 from services.signals.lineup import Lineup
+from services.signals.repository import locks
+from services.signals.repository.shards import note_position
 from shared import logs
 from shared.bus import Bus, Handler, Queue, Subscription
 from shared.contracts.envelope import Envelope, Event
@@ -22,17 +26,25 @@ from shared.contracts.signals import CandlesClosedV1
 from shared.db.engine import Database
 from shared.process import Beat, Loop
 
-LOCK_SPACE = 0x5349474E
-"""First half of the advisory locks that say which process owns a shard; the second is the shard."""
-LOCK_CHECK_SECONDS = 2.0
-REFUSED_SHOWN = 5
+REFUSED_AT_ONCE = 100
+"""Refused candles that one line of the log names."""
 
 log = logs.logger(__name__)
 
 CANDLES = Counter("signals_candles", "Candles that came in, by what became of them.", ["outcome"])
+REFUSED = Counter("signals_refused_candles", "Candles that were refused, by the reason.", ["reason"])
 CLOSE_SECONDS = Histogram("signals_close_seconds", "Time from a batch to its stored views.", ["timeframe"])
 REBUILDS = Counter("signals_rebuilds", "Times the state was rebuilt from stored candles.")
 SET_ASIDE = Counter("signals_set_aside", "Steps in which an algorithm failed.", ["algorithm"])
+
+for _outcome in Outcome:  # told as 0 from the start
+    CANDLES.labels(_outcome)
+for _reason in Refusal:
+    REFUSED.labels(_reason)
+
+
+class _Stopped(Exception):
+    """Catching up was asked to end."""
 
 
 class Runner:
@@ -43,6 +55,7 @@ class Runner:
     """
 
     def __init__(self, shard: int, shards: int, lineup: Lineup) -> None:
+        self.shard = shard
         self.partitions = service.partitions_of(shard, shards)
         self._lineup = lineup
         self._state: Shard | None = None
@@ -52,15 +65,37 @@ class Runner:
         """What the runner does with each event."""
         return {CandlesClosedV1: self.candles_closed}
 
+    def catch_up(self, database: Database, stop: threading.Event, beat: Beat) -> None:
+        """Rebuild the state unless it is current, so that the first message finds it; `stop` ends it.
+
+        A long history takes minutes, in which no transaction may be open.
+        """
+
+        def each_close() -> None:
+            beat()
+            if stop.is_set():
+                raise _Stopped
+
+        with database.read() as connection:
+            if self._state is not None and service.is_current(connection, self._state):
+                return
+            try:
+                self._state = service.restored_shard(connection, self.partitions, self._lineup, each_close)
+            except _Stopped:
+                return
+        REBUILDS.inc()
+
     def candles_closed(self, session: Session, envelope: Envelope[Any]) -> None:
         """Evaluate one close in the transaction of its message."""
         batch: CandlesClosedV1 = envelope.data
         began = time.perf_counter()
         state, self._state = self._state, None
-        if state is None or not service.is_current(session, state):
-            state = service.restored_shard(session, self.partitions, self._lineup)
+        connection = session.connection()
+        if state is None or not service.is_current(connection, state):
+            state = service.restored_shard(connection, self.partitions, self._lineup)
             REBUILDS.inc()
         result = service.close_candles(session, state, batch)
+        note_position(connection, self.shard, batch.feed, batch.sequence)
 
         def committed(_session: Session) -> None:
             self._state = state
@@ -75,62 +110,9 @@ def queue_of(shard: int) -> Queue:
     return Queue(f"signals-runner-{shard}.events.v1", (CandlesClosedV1,), ordered=True)
 
 
-class Owned:
-    """A loop that runs only in the one process that holds the lock of its shard; others stand by.
-
-    The lock keeps two runners from undoing each other's work all the time. What keeps a shard right when
-    a lock is lost unnoticed are the chains: `service.is_current`, and their primary key.
-    """
-
-    def __init__(self, loop: Loop, database: Database, shard: int) -> None:
-        self.name = loop.name
-        self._loop = loop
-        self._database = database
-        self._shard = shard
-
-    def run(self, stop: threading.Event, beat: Beat) -> None:
-        """Wait for the shard, then run the loop until `stop` is set or the lock is lost."""
-        with self._database.read() as connection:
-            parameters = {"space": LOCK_SPACE, "shard": self._shard}
-            acquire = text("SELECT pg_try_advisory_lock(:space, :shard)")
-            while not connection.execute(acquire, parameters).scalar_one():
-                beat()
-                if stop.wait(1.0):
-                    return
-            try:
-                self._run_guarded(stop, beat, lambda: connection.execute(text("SELECT 1")))
-            finally:
-                # a pooled connection outlives this loop, and would keep the lock
-                connection.invalidate()
-
-    def _run_guarded(self, stop: threading.Event, beat: Beat, probe: Any) -> None:
-        ending = threading.Event()
-
-        def guard() -> None:
-            due = time.monotonic() + LOCK_CHECK_SECONDS
-            while not ending.is_set():
-                if stop.wait(0.1):
-                    break
-                if time.monotonic() >= due:
-                    due = time.monotonic() + LOCK_CHECK_SECONDS
-                    try:
-                        probe()
-                    except SQLAlchemyError:
-                        log.exception("the lock of the shard is lost", shard=self._shard)
-                        break
-            ending.set()
-
-        watcher = threading.Thread(target=guard, name=f"{self.name}-lock", daemon=True)
-        watcher.start()
-        try:
-            self._loop.run(ending, beat)
-        finally:
-            ending.set()
-            watcher.join()
-
-
 def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
-    """The loops of the runner process of one shard."""
+    """The loops of the runner process of one shard. Raises WrongShards when there are not so many."""
+    sharding.require(database, settings.runner_shards)
     runner = Runner(settings.runner_shard, settings.runner_shards, Lineup.of(settings))
     subscription = Subscription(
         queue=queue_of(settings.runner_shard).name,
@@ -139,21 +121,31 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
         ordered=True,
         prefetch=2,
     )
-    return [Owned(bus.consumer(subscription), database, settings.runner_shard)]
+    return [
+        sharding.Owned(
+            bus.consumer(subscription),
+            database,
+            partial(locks.try_shard, shard=settings.runner_shard),
+            shards=settings.runner_shards,
+            catch_up=runner.catch_up,
+        )
+    ]
 
 
 def _report(result: Evaluation) -> None:
-    CANDLES.labels("accepted").inc(len(result.candles))
-    CANDLES.labels("late").inc(len(result.late))
-    for candle, reason in result.refused[:REFUSED_SHOWN]:
-        log.warning("candle refused", ticker=candle.ticker, open_time=candle.open_time, reason=reason.words)
-    if result.refused:
-        CANDLES.labels("refused").inc(len(result.refused))
+    CANDLES.labels(Outcome.ACCEPTED).inc(len(result.candles))
+    CANDLES.labels(Outcome.LATE).inc(len(result.late))
+    CANDLES.labels(Outcome.IGNORED).inc(result.ignored)
+    CANDLES.labels(Outcome.REFUSED).inc(len(result.refused))
+    for _, reason in result.refused:
+        REFUSED.labels(reason).inc()
+    refused = iter(result.refused)
+    while named := [
+        f"{candle.ticker} {iso(candle.open_time)}: {reason.words}"
+        for candle, reason in islice(refused, REFUSED_AT_ONCE)
+    ]:
         log.warning(
-            "candles refused",
-            count=len(result.refused),
-            timeframe=result.timeframe,
-            close_time=result.close_time,
+            "candles refused", count=len(result.refused), timeframe=result.timeframe, candles="; ".join(named)
         )
     for failure in result.failures:
         SET_ASIDE.labels(failure.algorithm).inc()

@@ -1,11 +1,12 @@
 """Use cases of signals: a close is evaluated and told, a shard goes on from what is stored."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar
 
 import numpy as np
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from services.signals.algorithms.base import Algorithm
@@ -38,25 +39,31 @@ def partitions_of(shard: int, shards: int) -> tuple[int, ...]:
     return tuple(partition for partition in range(PARTITIONS) if partition % shards == shard)
 
 
-def restored_shard(session: Session, partitions: Sequence[int], lineup: Lineup) -> Shard:
+def restored_shard(
+    connection: Connection,
+    partitions: Sequence[int],
+    lineup: Lineup,
+    each_close: Callable[[], None] = lambda: None,
+) -> Shard:
     """A shard as its stored candles, views and chains say, through the same step as live.
 
     The chains are read first: whatever another process appends meanwhile shows as a longer chain.
+    `each_close` is called after each close; what it raises ends the work.
     """
-    connection = session.connection()
     shard = Shard(partitions, lineup)
     heads = history.heads(connection, partitions)
-    shard.restore_chains(heads.values(), history.tickers(connection, partitions))
+    shard.restore_chains(heads.values(), history.tickers(connection))
     for timeframe in shard.timeframes:
         for batch in history.evaluated_candles(connection, timeframe, partitions):
             shard.restore_candles(batch)
+            each_close()
     shard.restore_views(history.views(connection, partitions))
     return shard
 
 
-def is_current(session: Session, shard: Shard) -> bool:
+def is_current(connection: Connection, shard: Shard) -> bool:
     """Whether the shard stands where its chains end: nobody else has evaluated since."""
-    stored = history.sequences(session, shard.partitions)
+    stored = history.sequences(connection, shard.partitions)
     return all(shard.heads[partition].sequence == sequence for partition, sequence in stored.items())
 
 

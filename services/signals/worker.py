@@ -1,8 +1,9 @@
 """The worker of signals: what was decided goes out, and what is old goes away."""
 
-from services.signals import service
+from services.signals import service, sharding
 from services.signals.config import Settings
 from services.signals.lineup import Lineup
+from services.signals.repository import locks
 from services.signals.runner import queue_of
 from shared.bus import Bus
 from shared.db import messaging
@@ -14,7 +15,11 @@ PURGE_SECONDS = 60.0
 
 
 def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
-    """The loops of the worker process: outbox relay, list of algorithms, purges."""
+    """The loops of the worker process: outbox relay, list of algorithms, purges.
+
+    Raises WrongShards when the tickers are divided among another number of runners.
+    """
+    sharding.require(database, settings.runner_shards)
     lineup = Lineup.of(settings)
     # candles must find the queues of all shards, also of those that have not run yet
     queues = [queue_of(shard) for shard in range(settings.runner_shards)]
@@ -24,7 +29,12 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
             service.publish_algorithms(session, lineup)
 
     return [
-        bus.relay(database, service="signals", queues=queues),
+        sharding.Owned(
+            bus.relay(database, service="signals", queues=queues),
+            database,
+            locks.try_relaying,
+            shards=settings.runner_shards,
+        ),
         Periodic("signals-list-algorithms", LISTING_SECONDS, list_algorithms),
         Periodic("signals-purge", PURGE_SECONDS, lambda: messaging.purge(database)),
     ]

@@ -29,7 +29,7 @@ _CONNECT = {
 
 
 _AWAY_CLASSES = ("08", "53")
-_AWAY_STATES = frozenset({"57P01", "57P02", "57P03", "25006"})
+_AWAY_STATES = frozenset({"57P01", "57P02", "57P03", "25006", "25P03"})
 
 
 class NotMigrated(Exception):

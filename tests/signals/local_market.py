@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from services.signals import runner, worker
+from services.signals import runner, sharding, worker
 from services.signals.config import Settings
 from services.signals.feeds.replay import Pace, ReplayFeed, read_recording, source_of
 from shared.bus.local import LocalBus
@@ -50,11 +50,12 @@ def market_loops(
     database: Database, url: str, directory: Path, *, shards: int = 1, pace: Pace | None = None
 ) -> list[Loop]:
     """All processes of signals but its web, on one local bus."""
+    sharding.change(database, shards)
     bus = LocalBus(retry_delays=(0.1,), in_place_delays=(0.02,), unroutable_seconds=3600)
     loops: list[Loop] = []
     for shard in range(shards):
         loops += runner.loops(settings(url, runner_shard=shard, runner_shards=shards), database, bus)
-    loops += worker.loops(settings(url), database, bus)
+    loops += worker.loops(settings(url, runner_shards=shards), database, bus)
     recording = read_recording(directory, "test")
     loops.append(
         ReplayFeed(

@@ -20,7 +20,8 @@ from services.signals.feeds.csv_files import read_directory
 from services.signals.ledger import partition_of
 from services.signals.lineup import Lineup
 from services.signals.replay import stamp
-from services.signals.runner import LOCK_SPACE, Runner, loops
+from services.signals.repository.locks import SHARD_SPACE
+from services.signals.runner import Runner, loops
 from shared.bus.local import LocalBus
 from shared.db.engine import Database
 from tests.signals import closing, local_market
@@ -155,7 +156,7 @@ def owner_of_shard(database: Database) -> int | None:
             SELECT pid FROM pg_locks JOIN pg_database ON pg_locks.database = pg_database.oid
             WHERE locktype = 'advisory' AND granted AND classid = :space AND datname = current_database()
             """
-        return connection.execute(text(held), {"space": LOCK_SPACE}).scalar_one_or_none()
+        return connection.execute(text(held), {"space": SHARD_SPACE}).scalar_one_or_none()
 
 
 def test_a_shard_has_one_owner_and_another_takes_over_when_it_ends(database_url: MakeUrl) -> None:

@@ -33,12 +33,18 @@ def run_web(_args: argparse.Namespace) -> int:
 
 
 def run_worker(_args: argparse.Namespace) -> int:
-    """Run the worker until it is told to stop; the exit status."""
+    """Run the worker until it is told to stop; 2 when RUNNER_SHARDS is not the number of shards."""
     from services.signals import worker  # noqa: PLC0415
+    from services.signals.errors import WrongShards  # noqa: PLC0415
 
     settings = _settings()
     bus = commands.broker("signals", settings)
-    return commands.run("signals", "worker", settings, lambda database: worker.loops(settings, database, bus))
+    try:
+        return commands.run(
+            "signals", "worker", settings, lambda database: worker.loops(settings, database, bus)
+        )
+    except WrongShards as error:
+        commands.refuse(str(error))
 
 
 def run_feed(_args: argparse.Namespace) -> int:
@@ -54,14 +60,20 @@ def run_feed(_args: argparse.Namespace) -> int:
 
 
 def run_runner(args: argparse.Namespace) -> int:
-    """Run one shard of the runner until it is told to stop; the exit status."""
+    """Run one shard of the runner until it is told to stop; 2 when there are not so many shards."""
     from services.signals import runner  # noqa: PLC0415
+    from services.signals.errors import WrongShards  # noqa: PLC0415
 
     chosen = {"runner_shard": args.shard, "runner_shards": args.shards}
     settings = _settings(**{name: value for name, value in chosen.items() if value is not None})
     bus = commands.broker("signals", settings)
     process = f"runner-{settings.runner_shard}"
-    return commands.run("signals", process, settings, lambda database: runner.loops(settings, database, bus))
+    try:
+        return commands.run(
+            "signals", process, settings, lambda database: runner.loops(settings, database, bus)
+        )
+    except WrongShards as error:
+        commands.refuse(str(error))
 
 
 def _settings(**chosen: int) -> "Settings":

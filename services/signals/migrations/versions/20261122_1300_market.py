@@ -71,6 +71,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("partition", "sequence", name=op.f("pk_ledger")),
     )
     op.create_table(
+        "shard_count",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("shards", sa.SmallInteger(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_shard_count_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_shard_count")),
+    )
+    op.create_table(
+        "shard_position",
+        sa.Column("feed", sa.Text(), nullable=False),
+        sa.Column("shard", sa.SmallInteger(), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("feed", "shard", name=op.f("pk_shard_position")),
+    )
+    op.create_table(
         "signal",
         sa.Column("ticker", sa.Text(), nullable=False),
         sa.Column("open_time", sa.DateTime(timezone=True), nullable=False),
@@ -131,6 +145,8 @@ def downgrade() -> None:
     op.drop_table("ticker")
     op.drop_index("ix_signal_open_time", table_name="signal")
     op.drop_table("signal")
+    op.drop_table("shard_position")
+    op.drop_table("shard_count")
     op.drop_table("ledger")
     op.drop_table("feed")
     op.drop_table("candle_gap")
