@@ -106,9 +106,9 @@ def views(query_data: ViewsQuery) -> Response:
 @api.input(SignalsQuery, location="query")
 @api.output(SignalsPage)
 def signals(query_data: SignalsQuery) -> Response:
-    """Candles on which a signal was not HOLD, newest first, then by ticker and algorithm."""
-    position = decode_cursor(query_data.cursor, str, str, str)
-    before = None if position is None else (_moment(position[0]), position[1], position[2])
+    """Candles on which a signal was not HOLD, newest first, then by ticker, algorithm and timeframe."""
+    position = decode_cursor(query_data.cursor, str, str, str, str)
+    before = None if position is None else (_moment(position[0]), position[1], position[2], position[3])
     with read() as connection:
         rows = board.signals(
             connection,
@@ -117,7 +117,11 @@ def signals(query_data: SignalsQuery) -> Response:
             before=before,
             limit=query_data.limit + 1,
         )
-    return _answer(rows, query_data.limit, lambda row: (row.time.isoformat(), row.ticker, row.algorithm))
+    return _answer(
+        rows,
+        query_data.limit,
+        lambda row: (row.time.isoformat(), row.ticker, row.algorithm, row.timeframe),
+    )
 
 
 def _answer(

@@ -124,6 +124,21 @@ def test_signals_come_newest_first_and_page_without_gap_or_repeat(
     assert filtered
 
 
+def test_signals_of_one_candle_in_two_timeframes_page_without_loss(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO signal (ticker, open_time, algorithm, timeframe, signal, view, close)"
+                " SELECT 'TWICE', '2020-01-01', 'reversal_rsi', timeframe, 'BUY', 'BUY', 1"
+                " FROM unnest(ARRAY['1h', '4h', '1d']) AS timeframe"
+            )
+        )
+    items = all_items(client, "signals?ticker=TWICE", 1)
+    assert [each["timeframe"] for each in items] == ["1d", "1h", "4h"]
+
+
 @pytest.mark.parametrize("path", LISTS)
 def test_who_has_the_newest_state_is_told_so(path: str, client: FlaskClient) -> None:
     first = client.get(f"/api/v1/{path}")

@@ -153,11 +153,11 @@ def signals(
     *,
     ticker: str | None,
     algorithm: str | None,
-    before: tuple[datetime, str, str] | None,
+    before: tuple[datetime, str, str, str] | None,
     limit: int,
 ) -> list[SignalItem]:
-    """Signals, newest candle first, then by ticker and algorithm."""
-    moment, before_ticker, before_algorithm = before or (None, "", "")
+    """Signals, newest candle first, then by ticker, algorithm and timeframe."""
+    moment, before_ticker, before_algorithm, before_timeframe = before or (None, "", "", "")
     rows = connection.execute(
         text(
             """
@@ -165,8 +165,9 @@ def signals(
             WHERE (CAST(:ticker AS text) IS NULL OR ticker = :ticker)
                 AND (CAST(:algorithm AS text) IS NULL OR algorithm = :algorithm)
                 AND (CAST(:moment AS timestamptz) IS NULL OR (open_time <= :moment
-                    AND (open_time < :moment OR (ticker, algorithm) > (:before_ticker, :before_algorithm))))
-            ORDER BY open_time DESC, ticker, algorithm LIMIT :limit
+                    AND (open_time < :moment OR (ticker, algorithm, timeframe)
+                        > (:before_ticker, :before_algorithm, :before_timeframe))))
+            ORDER BY open_time DESC, ticker, algorithm, timeframe LIMIT :limit
             """
         ),
         {
@@ -175,6 +176,7 @@ def signals(
             "moment": moment,
             "before_ticker": before_ticker,
             "before_algorithm": before_algorithm,
+            "before_timeframe": before_timeframe,
             "limit": limit,
         },
     )
