@@ -1,16 +1,28 @@
 """The worker of billing: changed plans are announced, closed accounts are forgotten in time."""
 
+import queue
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from services.billing import worker
 from services.billing.config import Settings
 from services.billing.constants import ANNOUNCE_BATCH, RETENTION
 from services.billing.plans import Plans, current_plans
+from shared.bus import Subscription
 from shared.bus.local import LocalBus
+from shared.contracts.auth import UserRegisteredV1
+from shared.contracts.billing import EntitlementChangedV1
+from shared.contracts.envelope import Envelope
+from shared.db import outbox
 from shared.db.engine import Database
+from shared.process import Supervisor
 from tests.billing.rows import accounts, delete, events, register
 
 
@@ -70,6 +82,40 @@ def test_a_closed_account_is_kept_for_thirty_days_and_then_removed(database: Dat
     assert [account["user_id"] for account in accounts(database)] == ["kept", "open"]
 
 
-def test_the_worker_relays_consumes_announces_and_forgets(settings: Settings, database: Database) -> None:
-    names = [loop.name for loop in worker.loops(settings, database, LocalBus())]
-    assert len(names) == len(set(names)) == 4
+def test_the_worker_consumes_relays_announces_and_forgets(
+    settings: Settings, database: Database, migrated: Callable[[str], Database]
+) -> None:
+    for user_id in ("left", "grace"):
+        register(database, user_id)
+    delete(database, "left")
+    age(database, "left", RETENTION)
+    with database.transaction() as session:  # what grace was told was another plan's
+        session.execute(text("UPDATE accounts SET announced = announced || '{\"alerts_max\": 1}'"))
+    auth, bus = migrated("messaging"), LocalBus()
+    told: queue.Queue[tuple[str, int]] = queue.Queue()
+
+    def note(_session: Session, envelope: Envelope[Any]) -> None:
+        told.put((envelope.data.user_id, envelope.aggregate_version))
+
+    listening = Subscription("listener.events.v1", {EntitlementChangedV1: note}, migrated("messaging"))
+    supervisor = Supervisor()
+    supervisor.start(
+        [
+            *worker.loops(settings, database, bus),
+            bus.relay(auth, service="auth"),
+            bus.consumer(listening),
+        ]
+    )
+    try:
+        with auth.transaction() as session:
+            ada = UserRegisteredV1(user_id="ada", user_name="Ada", email="ada@example.org")
+            outbox.add(session, ada, aggregate_id="ada", aggregate_version=1)
+        waited_for = {("ada", 1), ("grace", 2)}
+        while waited_for:
+            waited_for.discard(told.get(timeout=20))
+        deadline, pause = time.monotonic() + 20, threading.Event()
+        while [account["user_id"] for account in accounts(database)] != ["ada", "grace"]:
+            assert time.monotonic() < deadline
+            pause.wait(0.02)
+    finally:
+        assert supervisor.stop(15) == []
