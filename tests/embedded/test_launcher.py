@@ -1,5 +1,6 @@
 """`python -m embedded` as a person starts it."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,11 +12,13 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from embedded.__main__ import outlook
-from embedded.processes import command_line, free_port, port_is_free, read_pid
+from embedded.__main__ import outlook, prepare
+from embedded.config import LaunchSettings
+from embedded.processes import StartError, command_line, free_port, port_is_free, read_pid
 from services.signals.feeds.replay import Rest
 from tests.support import wire
 from tests.support.person import Person, ask_until_prepared
@@ -162,30 +165,42 @@ def test_how_long_the_recording_lasts_and_how_to_begin_again_is_told(rest: Rest,
     assert "To begin again:\n  DATA_DIR=" in outlook(rest)
 
 
-def test_a_taken_port_is_one_line(data_dir: Path) -> None:
+def stopped_by(**settings: Any) -> str:
+    """Why a start in this process stops before it has started anything."""
+    with contextlib.ExitStack() as parts, pytest.raises(StartError) as caught:
+        prepare(LaunchSettings(**settings), parts)
+    return str(caught.value)
+
+
+def test_a_taken_port_is_told(data_dir: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        complaint = refused(data_dir, PORT=str(port))
-    assert complaint == f"boritrader: port {port} is taken by another program; choose one with PORT=…\n"
+        complaint = stopped_by(data_dir=data_dir, port=port)
+    assert complaint == f"port {port} is taken by another program; choose one with PORT=…"
+
+
+def test_a_data_folder_that_is_none_is_told(data_dir: Path) -> None:
+    data_dir.write_text("a file")
+    assert stopped_by(data_dir=data_dir) == f"the folder {data_dir} can't be used: File exists"
+
+
+def test_missing_static_files_are_told_before_anything_is_made(data_dir: Path) -> None:
+    complaint = stopped_by(data_dir=data_dir, build_dir="/nowhere")
+    assert complaint == "the static files in /nowhere are missing: run `make setup`"
+    assert not data_dir.exists()
 
 
 @pytest.mark.parametrize(
     ("environment", "told"),
-    [
-        ({"PORT": "abc"}, "PORT is wrong"),
-        ({"FEED": "nonsense"}, "FEED is 'nonsense'; it must be replay:DIR"),
-        ({"FEED": "replay:/nowhere"}, "FEED: /nowhere cannot be read"),
-        ({"BUILD_DIR": "/nowhere"}, "static files in /nowhere are missing: run `make setup`"),
-    ],
+    [({"PORT": "abc"}, "PORT is wrong"), ({"FEED": "nonsense"}, "FEED is 'nonsense'; it must be replay:DIR")],
 )
 def test_a_wrong_setting_is_one_line_that_names_it(
     data_dir: Path, environment: dict[str, str], told: str
 ) -> None:
     complaint = refused(data_dir, **environment)
-    assert told in complaint
-    assert complaint.startswith("boritrader: ")
+    assert complaint.startswith(f"boritrader: {told}")
     assert complaint.count("\n") == 1
 
 
@@ -210,19 +225,6 @@ def test_a_feed_with_nothing_to_show_says_why_before_anything_is_made(
     expected = [f"boritrader: {line.format(file=feed / 'AAA.csv', folder=feed)}" for line in lines]
     assert refused(data_dir, FEED=f"replay:{feed}").splitlines() == expected
     assert not (data_dir / "postgres").exists()
-
-
-def test_a_data_folder_that_is_none_is_one_line(data_dir: Path) -> None:
-    data_dir.write_text("a file")
-    assert refused(data_dir) == f"boritrader: the folder {data_dir} can't be used: File exists\n"
-
-
-def test_a_broken_file_of_secrets_is_one_line(data_dir: Path) -> None:
-    data_dir.mkdir()
-    (data_dir / "secrets.json").write_text("{")
-    complaint = refused(data_dir)
-    assert f"the file {data_dir / 'secrets.json'} is broken" in complaint
-    assert complaint.count("\n") == 1
 
 
 def test_a_relative_feed_is_found_and_its_broken_rows_are_told(data_dir: Path) -> None:
