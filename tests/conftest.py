@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tests.support.stack import Stack
 
 logs.use_standard_logging()
 
+DROP_TRIES = 10
 _numbers = itertools.count(1)
 
 
@@ -89,7 +91,14 @@ class _Templates:
         return name
 
     def drop(self, name: str) -> None:
-        """Drop a copy, whoever is still connected."""
+        """Drop a copy, whoever is still connected; an autovacuum worker that is at it ends soon by itself."""
+        for _ in range(DROP_TRIES):
+            try:
+                self._administer("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+            except psycopg.errors.InsufficientPrivilege:
+                threading.Event().wait(0.5)
+            else:
+                return
         self._administer("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
     def _migrate(self, service: str, url: str) -> None:

@@ -29,7 +29,7 @@ _CONNECT = {
 
 
 _AWAY_CLASSES = ("08", "53")
-_AWAY_STATES = frozenset({"57P01", "57P02", "57P03", "25006", "25P03"})
+_AWAY_STATES = frozenset({"57P01", "57P02", "57P03", "25006"})
 
 
 class NotMigrated(Exception):
@@ -45,10 +45,12 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, PoolTimeout):
         return True
     cause = error.orig if isinstance(error, DBAPIError) else error
-    if not isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)):
+    if not isinstance(cause, psycopg.Error):
         return False
     state = cause.sqlstate
-    return state is None or state.startswith(_AWAY_CLASSES) or state in _AWAY_STATES
+    if state is None:  # it came from the driver, not from the server
+        return isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError))
+    return state.startswith(_AWAY_CLASSES) or state in _AWAY_STATES
 
 
 class Listener:
