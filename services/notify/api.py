@@ -1,7 +1,6 @@
 """The JSON API of notify: one's own alerts, and what one was told."""
 
 import uuid
-from datetime import UTC, datetime
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -9,9 +8,8 @@ from apiflask import APIBlueprint
 from services.notify import service
 from services.notify.repository import changes, wishes
 from services.notify.schemas import AlertIn, AlertOut, AlertsPage, InboxPage
-from shared.web.errors import AppError
 from shared.web.identity import current_identity, login_required
-from shared.web.paging import Page, PageQuery, decode_cursor, page
+from shared.web.paging import Page, PageQuery, cursor_time, decode_cursor, invalid_cursor, page
 from shared.web.unit_of_work import read, transaction
 
 api = APIBlueprint("notify_api", __name__, url_prefix="/api/v1", tag="Notify")
@@ -64,7 +62,7 @@ def inbox(query_data: PageQuery) -> Page:
 def alerts_page(user_id: str, query: PageQuery) -> Page:
     """A page of a person's alerts."""
     position = decode_cursor(query.cursor, str, str)
-    after = None if position is None else (_moment(position[0]), _uuid(position[1]))
+    after = None if position is None else (cursor_time(position[0]), _uuid(position[1]))
     with read() as connection:
         rows = wishes.alerts(connection, user_id, after=after, limit=query.limit + 1)
     found = page(rows, query.limit, lambda row: (row.created_at.isoformat(), str(row.id)))
@@ -83,20 +81,8 @@ def inbox_page(user_id: str, query: PageQuery) -> Page:
     return found
 
 
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise _no_cursor() from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def _uuid(text: str) -> uuid.UUID:
     try:
         return uuid.UUID(text)
     except ValueError:
-        raise _no_cursor() from None
-
-
-def _no_cursor() -> AppError:
-    return AppError(400, "invalid_cursor", "This cursor is not one of ours. Start again without it.")
+        raise invalid_cursor() from None

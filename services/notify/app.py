@@ -6,7 +6,7 @@ from apiflask import APIFlask
 
 from services.notify import dev_mail
 from services.notify.api import api
-from services.notify.composing import number, price, seconds
+from services.notify.composing import number, seconds
 from services.notify.config import Settings
 from services.notify.constants import SERVICE
 from services.notify.pages import TOKENS, pages
@@ -23,7 +23,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     settings = settings or load(Settings)
     database = database or Database(settings.database_url, application_name="notify-web")
     app = web.create_app(SERVICE, settings, database, templates=TEMPLATES)
-    app.jinja_env.filters |= {"price": price, "number": number, "seconds": seconds}
+    app.jinja_env.filters |= {"number": number, "seconds": seconds}
     app.extensions[TOKENS] = UnsubscribeTokens(settings.secret_key)
     app.register_blueprint(api)
     app.register_blueprint(pages)

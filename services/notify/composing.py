@@ -20,6 +20,7 @@ from services.notify.config import Settings
 from services.notify.constants import ALL_TICKERS, VIEW_CHANGED
 from services.notify.repository.deliveries import Claimed
 from services.notify.unsubscribing import Subscription, UnsubscribeTokens
+from shared.web.filters import price
 
 TEMPLATES = Path(__file__).parent / "mail"
 REPLAY_AFTER = timedelta(days=1)
@@ -101,11 +102,6 @@ def plain(text: str) -> str:
     """Foreign text as one short line without control, bidirectional or invisible characters."""
     kept = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in text)
     return " ".join(kept.split())[:_NAME_CHARS]
-
-
-def price(value: float) -> str:
-    """A price without exponent, with all digits that it was computed with: ``43,250.5``."""
-    return f"{Decimal(repr(value)).normalize():,f}"
 
 
 def number(value: float | None) -> str:

@@ -1,13 +1,12 @@
 """The JSON API of signals: algorithms, tickers, candles, views, signals, for everybody with a session."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
 from apiflask import APIBlueprint
 from flask import Response, current_app
 
-from services.signals.errors import bad_parameter, unknown_ticker
+from services.signals.errors import unknown_ticker
 from services.signals.lineup import Lineup
 from services.signals.repository import board
 from services.signals.schemas import (
@@ -23,7 +22,7 @@ from services.signals.schemas import (
 )
 from shared.web.etags import conditional_json
 from shared.web.identity import login_required
-from shared.web.paging import Page, Position, decode_cursor, page
+from shared.web.paging import Page, Position, cursor_time, decode_cursor, page
 from shared.web.unit_of_work import read
 
 LINEUP = "signals_lineup"
@@ -73,7 +72,7 @@ def tickers(query_data: TickersQuery) -> Response:
 def candles(query_data: CandlesQuery) -> Response:
     """The candles of a ticker, newest first."""
     position = decode_cursor(query_data.cursor, str)
-    before = None if position is None else _moment(position[0])
+    before = None if position is None else cursor_time(position[0])
     with read() as connection:
         known = board.timeframes_of(connection, query_data.ticker)
         if not known:
@@ -108,7 +107,7 @@ def views(query_data: ViewsQuery) -> Response:
 def signals(query_data: SignalsQuery) -> Response:
     """Candles on which a signal was not HOLD, newest first, then by ticker, algorithm and timeframe."""
     position = decode_cursor(query_data.cursor, str, str, str, str)
-    before = None if position is None else (_moment(position[0]), position[1], position[2], position[3])
+    before = None if position is None else (cursor_time(position[0]), position[1], position[2], position[3])
     with read() as connection:
         rows = board.signals(
             connection,
@@ -130,11 +129,3 @@ def _answer(
     listed: Page = page(rows, limit, position)
     listed["items"] = [row._asdict() for row in listed["items"]]
     return conditional_json(listed)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise bad_parameter("cursor", "This cursor is not one of ours. Start again without it.") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

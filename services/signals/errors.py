@@ -18,10 +18,3 @@ class ShardsInUse(Exception):
 def unknown_ticker() -> AppError:
     """The ticker that was asked for has no candle here."""
     return AppError(404, "ticker_not_found", "There is no such ticker here.")
-
-
-def bad_parameter(name: str, message: str) -> AppError:
-    """A parameter of the query that is not one we know how to answer."""
-    return AppError(
-        400, "invalid_request", f"{name}: {message}", errors=({"field": name, "message": message},)
-    )

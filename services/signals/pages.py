@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from flask import Blueprint, render_template, request
@@ -23,14 +22,6 @@ LONGEST_SEARCH = 40
 VIEWS: tuple[View, ...] = ("BUY", "SELL", "HOLD")
 
 pages = Blueprint("signals_pages", __name__)
-
-
-@pages.app_template_filter("price")
-def price(number: float) -> str:
-    """A price with all its digits: the shortest decimal that is the same float64, in groups of three."""
-    plain = format(Decimal(repr(number)), "f")
-    whole, _, fraction = plain.partition(".")
-    return f"{int(whole):,}" + (f".{fraction}" if fraction.strip("0") else "")
 
 
 @pages.app_template_filter("figure")

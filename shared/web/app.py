@@ -12,6 +12,7 @@ from shared.web import (
     bodies,
     csrf,
     errors,
+    filters,
     forms,
     headers,
     health,
@@ -58,6 +59,7 @@ def create_app(
     folders = [FileSystemLoader(folder) for folder in (templates, TEMPLATES) if folder is not None]
     app.jinja_loader = ChoiceLoader(folders)
     app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.filters["price"] = filters.price
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
     origin.init_app(app, settings)

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypedDict, TypeVar
 
 import orjson
@@ -65,5 +66,19 @@ def decode_cursor(cursor: str | None, *types: type) -> tuple[Any, ...] | None:
         or not all(type(value) is kind for value, kind in zip(values, types, strict=True))
         or any(isinstance(value, str) and "\x00" in value for value in values)
     ):
-        raise AppError(400, "invalid_cursor", "This cursor is not one of ours. Start again without it.")
+        raise invalid_cursor()
     return tuple(values)
+
+
+def cursor_time(text: str) -> datetime:
+    """An aware moment that a cursor holds as ISO 8601, in UTC unless it says else. Raises invalid_cursor."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise invalid_cursor() from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def invalid_cursor() -> AppError:
+    """The refusal of a cursor that we did not make."""
+    return AppError(400, "invalid_cursor", "This cursor is not one of ours. Start again without it.")

@@ -172,7 +172,7 @@ def test_a_bad_parameter_is_named(path: str, field: str, client: FlaskClient) ->
 def test_a_foreign_cursor_is_refused(path: str, cursor: str, client: FlaskClient) -> None:
     joint = "&" if "?" in path else "?"
     response = client.get(f"/api/v1/{path}{joint}cursor={cursor}")
-    assert response.status_code == 400
+    assert (response.status_code, response.json["code"]) == (400, "invalid_cursor")  # type: ignore[index]
 
 
 def test_an_unknown_ticker_has_no_candles(client: FlaskClient) -> None:

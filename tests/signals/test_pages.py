@@ -7,9 +7,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from services.signals.algorithms import ALGORITHMS
-from services.signals.pages import figure, price
+from services.signals.pages import figure
 from services.signals.repository import feeds
 from shared.db.engine import Database
+from shared.web.filters import price
 from tests.signals import closing, market, site
 from tests.signals.test_runner import MakeDatabase
 

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from shared.web.errors import AppError
-from shared.web.paging import decode_cursor, encode_cursor, page
+from shared.web.paging import cursor_time, decode_cursor, encode_cursor, page
 
 ROWS = [("a", 1), ("b", 2), ("c", 3)]
 
@@ -42,4 +42,11 @@ def test_no_cursor_is_the_first_page() -> None:
 def test_a_cursor_that_is_not_ours_is_400(cursor: str) -> None:
     with pytest.raises(AppError) as caught:
         decode_cursor(cursor, int, str)
+    assert (caught.value.status, caught.value.code) == (400, "invalid_cursor")
+
+
+def test_a_moment_in_a_cursor_is_aware_or_the_cursor_not_ours() -> None:
+    assert cursor_time("2026-11-20T12:00:00") == cursor_time("2026-11-20T13:00:00+01:00")
+    with pytest.raises(AppError) as caught:
+        cursor_time("yesterday")
     assert (caught.value.status, caught.value.code) == (400, "invalid_cursor")
