@@ -64,9 +64,12 @@ class Composer:
             "public_url": self._public_url,
         }
         message = EmailMessage(policy=_POLICY)
+        about: tuple[str | None, str | None] = (None, None)
         if claimed.kind == VIEW_CHANGED:
             context |= _change(claimed.row)
-            context["unsubscribe_url"] = self._add_list_headers(message, claimed)
+            about = (claimed.row["algorithm"], claimed.row["ticker"])
+            message["List-Id"] = f"Boritrader alerts <alerts.{self._from.domain}>"
+        context["unsubscribe_url"] = self._add_unsubscribe(message, Subscription(claimed.user_id, *about))
         message["From"] = self._from
         try:
             message["To"] = Address(addr_spec=claimed.email or "")
@@ -85,13 +88,10 @@ class Composer:
         )
         return message
 
-    def _add_list_headers(self, message: EmailMessage, claimed: Claimed) -> str:
-        row = claimed.row
-        token = self._tokens.make(Subscription(claimed.user_id, row["algorithm"], row["ticker"]))
-        link = f"{self._public_url}/unsubscribe/{token}"
+    def _add_unsubscribe(self, message: EmailMessage, subscription: Subscription) -> str:
+        link = f"{self._public_url}/unsubscribe/{self._tokens.make(subscription)}"
         message["List-Unsubscribe"] = f"<{link}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-        message["List-Id"] = f"Boritrader alerts <alerts.{self._from.domain}>"
         return link
 
     def _render(self, kind: str, part: str, context: Mapping[str, Any]) -> str:

@@ -7,6 +7,9 @@ MAIL = "mail"
 LIVE = "live"
 WEBHOOK = "webhook"
 CHANNELS = (MAIL, LIVE, WEBHOOK)
+CHANNEL_NAMES = {MAIL: "Mail", LIVE: "Live in the browser", WEBHOOK: "Webhook"}
+CHANNEL_WAYS = {MAIL: "by mail", LIVE: "live in the browser", WEBHOOK: "by webhook"}
+"""How people are told, in the middle of a sentence."""
 WORKING_CHANNELS = (MAIL, LIVE)
 """Channels that can be told through today; the others wait for an address of the person's."""
 

@@ -1,5 +1,6 @@
 """What notify refuses, in words for people and codes for programs."""
 
+from services.notify.constants import CHANNEL_NAMES, CHANNEL_WAYS
 from shared.web.errors import AppError, FieldError
 
 
@@ -33,8 +34,8 @@ def channel_not_in_plan(channel: str) -> AppError:
     return AppError(
         403,
         "channel_not_in_plan",
-        f"Your plan does not include alerts by {channel}.",
-        errors=[FieldError(field="channels", message=f"{channel} is not in your plan")],
+        f"Your plan does not include alerts {CHANNEL_WAYS[channel]}.",
+        errors=[FieldError(field="channels", message=f"{CHANNEL_NAMES[channel]}: not in your plan")],
     )
 
 
@@ -43,8 +44,18 @@ def channel_not_set_up(channel: str) -> AppError:
     return AppError(
         409,
         "channel_not_set_up",
-        f"Alerts by {channel} need an address to be sent to, and there is none yet.",
-        errors=[FieldError(field="channels", message=f"{channel} is not set up")],
+        f"Alerts {CHANNEL_WAYS[channel]} need an address to be sent to, and there is none yet.",
+        errors=[FieldError(field="channels", message=f"{CHANNEL_NAMES[channel]}: not set up")],
+    )
+
+
+def mail_stopped() -> AppError:
+    """Whoever has the person's mailbox wants no alert mails in it."""
+    return AppError(
+        409,
+        "mail_stopped",
+        "Alert mails to your address were stopped. The link in the welcome mail allows them again.",
+        errors=[FieldError(field="channels", message="Mail: stopped from the mailbox")],
     )
 
 

@@ -47,7 +47,8 @@ class Contact(Base):
     """Projection of auth's users: how to reach a person.
 
     A row with ``deleted_at`` is a tombstone: the account is gone, and a registration or an entitlement
-    that arrives after its deletion brings nothing back.
+    that arrives after its deletion brings nothing back. ``mail_stopped_at`` is when whoever has the mailbox
+    stopped alert mails to it, with the link in the welcome mail.
     """
 
     __tablename__ = "contact"
@@ -59,6 +60,7 @@ class Contact(Base):
     user_name: Mapped[str | None] = mapped_column(Text)
     email: Mapped[str | None] = mapped_column(Text)
     deleted_at: Mapped[datetime | None] = mapped_column(Time)
+    mail_stopped_at: Mapped[datetime | None] = mapped_column(Time)
 
 
 class Entitlement(Base):

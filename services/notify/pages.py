@@ -7,7 +7,7 @@ from flask import Blueprint, Response, current_app, flash, make_response, redire
 from pydantic import ValidationError
 
 from services.notify import api, service
-from services.notify.constants import CHANNELS, WORKING_CHANNELS
+from services.notify.constants import CHANNEL_NAMES, CHANNELS, WORKING_CHANNELS
 from services.notify.errors import invalid, unsubscribe_link_invalid
 from services.notify.repository import catalogue
 from services.notify.schemas import AlertIn
@@ -20,7 +20,6 @@ from shared.web.paging import PageQuery
 from shared.web.unit_of_work import read, transaction
 
 TOKENS = "notify_unsubscribe_tokens"
-CHANNEL_NAMES = {"mail": "Mail", "live": "Live in the browser", "webhook": "Webhook"}
 UNSUBSCRIBE_LIMIT = "60 per minute"
 _ALERT_FIELDS = frozenset({"csrf_token", "algorithm", "ticker", "channels"})
 _TICKERS_SUGGESTED = 1000
@@ -104,10 +103,14 @@ def unsubscribing(token: str) -> str:
 def unsubscribe(token: str) -> str:
     """Stop the mails, by the page's button or a mail program's one click (RFC 8058). The token authorises."""
     subscription = _subscription(token)
-    everything = request.form.get("scope") == "all"
+    scope = request.form.get("scope")
+    everything = scope == "all" or subscription.is_of_mailbox
     with transaction() as session:
-        service.unsubscribe(session, subscription, everything=everything)
-    done = "all" if everything else "one"
+        if scope == "allow":
+            service.allow_mail(session, subscription)
+        else:
+            service.unsubscribe(session, subscription, everything=everything)
+    done = "allowed" if scope == "allow" else "all" if everything else "one"
     return render_template(
         "notify/unsubscribe.html", subscription=subscription, name=_name(subscription), done=done
     )
@@ -165,5 +168,7 @@ def _subscription(token: str) -> Subscription:
 
 
 def _name(subscription: Subscription) -> str:
+    if subscription.algorithm is None:
+        return ""
     with read() as connection:
         return catalogue.algorithm_name(connection, subscription.algorithm)

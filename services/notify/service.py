@@ -10,7 +10,7 @@ from sqlalchemy import Row, RowMapping
 from sqlalchemy.orm import Session
 
 from services.notify import errors
-from services.notify.constants import CHANNELS, LIVE, WORKING_CHANNELS
+from services.notify.constants import CHANNELS, LIVE, MAIL, WORKING_CHANNELS
 from services.notify.models import Alert, CatalogueAlgorithm, Entitlement
 from services.notify.repository import catalogue, changes, deliveries, live_log, people, wishes
 from services.notify.repository.wishes import AlertRow
@@ -101,8 +101,8 @@ def ask_for_alert(
     """Keep a person's wish; returns the alert and whether it is new.
 
     Asked again for the same algorithm and ticker, the alert gets the new channels. Raises AppError: 400 for
-    what is not listed, 409 while account or plan have not reached us, or the channel has no address, 403 for
-    what the plan does not include.
+    what is not listed, 409 while account or plan have not reached us, when the channel has no address or
+    mails to it were stopped, 403 for what the plan does not include.
     """
     if not catalogue.is_listed_algorithm(session, algorithm):
         raise errors.invalid("algorithm", "There is no such algorithm.")
@@ -115,6 +115,8 @@ def ask_for_alert(
     if allowed is None or contact is None or contact.deleted_at is not None:
         raise errors.account_being_prepared()
     wanted = _permitted(allowed, channels)
+    if MAIL in wanted and contact.mail_stopped_at is not None:
+        raise errors.mail_stopped()
     alert = wishes.alert_on(session, user_id, algorithm, ticker)
     if alert is not None:
         alert.channels = wanted
@@ -137,14 +139,28 @@ def delete_alert(session: Session, user_id: str, alert_id: uuid.UUID) -> None:
 def unsubscribe(session: Session, subscription: Subscription, *, everything: bool) -> int:
     """Send no more alert mails: about the link's algorithm and ticker, or about anything.
 
-    The alerts stay, without mail. What waits to be sent is cancelled. Returns how many alerts it changed;
-    none when they were off before, which is no error.
+    The alerts stay, without mail. What waits to be sent is cancelled. By the link of the welcome mail there
+    are no new ones either, until the same link allows them. Returns how many alerts it changed; none when
+    they were off before, which is no error.
     """
     about = (None, None) if everything else (subscription.algorithm, subscription.ticker)
     people.lock_person(session, subscription.user_id)
+    if subscription.is_of_mailbox:
+        people.stop_mail(session, subscription.user_id, stopped=True)
     changed = wishes.stop_mail(session, subscription.user_id, *about)
     deliveries.cancel_alert_mails(session, subscription.user_id, *about)
     return changed
+
+
+def allow_mail(session: Session, subscription: Subscription) -> None:
+    """Let the person ask for alert mails again, by the link of the welcome mail that stopped them.
+
+    Raises AppError 400 for another mail's link.
+    """
+    if not subscription.is_of_mailbox:
+        raise errors.unsubscribe_link_invalid()
+    people.lock_person(session, subscription.user_id)
+    people.stop_mail(session, subscription.user_id, stopped=False)
 
 
 def inbox_item(row: Row[Any]) -> dict[str, Any]:

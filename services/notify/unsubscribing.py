@@ -11,11 +11,16 @@ _MAX_TOKEN_CHARS = 1000
 
 @dataclass(frozen=True)
 class Subscription:
-    """What a link is about: a person's alert mails on one (algorithm, ticker)."""
+    """What a link is about: a person's alert mails on one (algorithm, ticker), or for None all of them."""
 
     user_id: str
-    algorithm: str
-    ticker: str
+    algorithm: str | None
+    ticker: str | None
+
+    @property
+    def is_of_mailbox(self) -> bool:
+        """Whether the link stands in the welcome mail, for whoever has the mailbox."""
+        return self.algorithm is None
 
 
 class UnsubscribeTokens:

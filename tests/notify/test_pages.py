@@ -76,7 +76,10 @@ def test_a_refused_form_keeps_its_values_and_says_why(
     silent = ada.form("/alerts", {"algorithm": RSI, "ticker": ""})
     assert "Choose at least one way to be told." in silent.text
     dear = ada.form("/alerts", {"algorithm": RSI, "ticker": "", "channels": "live"})
-    assert (dear.status_code, "Your plan does not include alerts by live." in dear.text) == (403, True)
+    assert (dear.status_code, "Your plan does not include alerts live in the browser." in dear.text) == (
+        403,
+        True,
+    )
     foreign = ada.form("/alerts", {"algorithm": RSI, "ticker": "", "channels": "mail", "user_id": "bob"})
     assert foreign.status_code == 400
     alert(database, "ada", "BTCUSD")
@@ -213,6 +216,35 @@ def test_the_page_can_switch_off_all_alert_mails(database: Database, browser: Ca
 def test_switching_off_twice_is_no_error(database: Database, browser: Callable[..., Browser]) -> None:
     person(database, "ada")
     assert [browser().client.post(link("ada")).status_code for _ in range(2)] == [200, 200]
+
+
+def test_whoever_has_the_mailbox_stops_all_alert_mails_and_allows_them_again(
+    database: Database, browser: Callable[..., Browser]
+) -> None:
+    for user in ("ada", "bob"):
+        person(database, user)
+        alert(database, user, "ETHUSD", channels=("mail", "live"))
+    welcome = "/unsubscribe/" + UnsubscribeTokens(SecretStr(SECRET)).make(Subscription("ada", None, None))
+    wish = {"algorithm": RSI, "ticker": "BTCUSD", "channels": ["mail"]}
+    owner, ada, bob = browser(), browser("ada"), browser("bob")
+
+    assert "Stop all alert mails?" in owner.get(welcome).text
+    assert ada.call("POST", "/api/v1/alerts", wish).status_code == 201  # looking changed nothing
+    assert owner.client.post(welcome, data={"List-Unsubscribe": "One-Click"}).status_code == 200
+    assert [row["channels"] for row in ada.call("GET", "/api/v1/alerts").get_json()["items"]] == [
+        ["live"],
+        [],
+    ]
+    refused = ada.call("POST", "/api/v1/alerts", wish)
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "mail_stopped")
+    assert ada.call("POST", "/api/v1/alerts", wish | {"channels": ["live"]}).status_code == 200
+    assert bob.call("POST", "/api/v1/alerts", wish).status_code == 201
+
+    foreign = owner.client.post(link("ada"), data={"scope": "allow"})
+    assert foreign.status_code == 400  # an alert's link is for less
+    assert ada.call("POST", "/api/v1/alerts", wish).status_code == 409
+    assert "Alert mails are allowed" in owner.client.post(welcome, data={"scope": "allow"}).text
+    assert ada.call("POST", "/api/v1/alerts", wish).status_code == 200
 
 
 def test_a_link_that_we_did_not_make_changes_nothing(

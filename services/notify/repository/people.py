@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import func, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -30,9 +30,19 @@ def add_contact(session: Session, user_id: str, user_name: str, email: str) -> b
 
 def bury_contact(session: Session, user_id: str, deleted_at: datetime) -> None:
     """Leave nothing of a contact but the fact that it is gone."""
-    gone = {"user_name": None, "email": None, "deleted_at": deleted_at}
+    gone = {"user_name": None, "email": None, "deleted_at": deleted_at, "mail_stopped_at": None}
     statement = insert(Contact).values(user_id=user_id, **gone)
     session.execute(statement.on_conflict_do_update(index_elements=[Contact.user_id], set_=gone))
+
+
+def stop_mail(session: Session, user_id: str, *, stopped: bool) -> None:
+    """Take no wish for alert mails from the person, or take them again; nothing when they are gone."""
+    moment = func.now() if stopped else None
+    session.execute(
+        update(Contact)
+        .where(Contact.user_id == user_id, Contact.deleted_at.is_(None))
+        .values(mail_stopped_at=moment)
+    )
 
 
 def put_entitlement(session: Session, event: EntitlementChangedV1, version: int) -> None:
