@@ -30,7 +30,7 @@ ERRORS: Mapping[int, tuple[str, str]] = {
     413: ("That is too large", "The request holds more than this address takes."),
     414: ("That address is too long", "Please go back and try a shorter one."),
     415: ("That format isn't taken", "The request is packed in a way that this address doesn't take."),
-    429: ("Too many requests", "Please wait a moment, then try again."),
+    429: ("Too many requests", "Please wait a moment, then go back and try again."),
     503: (
         "We can't answer right now",
         "A part of Boritrader doesn't answer. Nothing you did is lost; please try again.",
@@ -55,10 +55,8 @@ def fill(template: str, values: Mapping[str, str], files: Mapping[str, str]) -> 
 def add_own_files(static_dir: Path) -> dict[str, str]:
     """Put the site's style sheets among the built files; returns plain name -> name with hash."""
     names = {}
-    folder = static_dir / "site"
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    # What earlier builds left there stays as long as the build of the static files keeps it.
+    (static_dir / "site").mkdir(parents=True, exist_ok=True)
     for source in sorted(SOURCE.glob("*.css")):
         content = source.read_bytes()
         digest = hashlib.sha256(content).hexdigest()[:HASH_CHARACTERS]
@@ -72,21 +70,24 @@ def build(static_dir: Path, site_dir: Path) -> None:
     """Write index.html, robots.txt and the error pages into `site_dir`."""
     files = json.loads((static_dir / "manifest.json").read_text()) | add_own_files(static_dir)
     frame = (SOURCE / "frame.html").read_text()
+    account = (SOURCE / "account.html").read_text().rstrip()
     if site_dir.exists():
         shutil.rmtree(site_dir)
     errors = site_dir / "_error"
     errors.mkdir(parents=True)
 
-    def page(title: str, description: str, content: str) -> str:
-        return fill(frame, {"title": title, "description": description, "content": content}, files)
+    def page(title: str, description: str, content: str, account: str = "") -> str:
+        values = {"title": title, "description": description, "content": content, "account": account}
+        return fill(frame, values, files)
 
     index = fill((SOURCE / "index.html").read_text(), {}, files)
     title = "Boritrader: trading signals, computed once and told at once"
     description = "Rules watch the market on closed candles; you learn the moment a view changes."
-    (site_dir / "index.html").write_text(page(title, description, index))
+    (site_dir / "index.html").write_text(page(title, description, index, account))
     shutil.copyfile(SOURCE / "robots.txt", site_dir / "robots.txt")
     template = (SOURCE / "error.html").read_text()
     for status, (heading, text) in ERRORS.items():
+        # The reader may be logged in: these pages invite nobody to register.
         content = fill(template, {"status": str(status), "heading": heading, "text": text}, files)
         (errors / f"{status}.html").write_text(page(f"{heading} · Boritrader", text, content))
         problem = {

@@ -6,8 +6,11 @@
 // A file in a deeper folder is a module of an entry, not an entry. Names get a hash of the content; manifest.json
 // says which (`static_url` in templates reads it). ES modules share common code in chunks. licenses.txt holds the
 // notices of every package that went in. Source maps lie beside, not linked from, the files.
+//
+// Files of earlier builds stay for a week after a build without them: processes that run on, and pages that are open,
+// still name them. Since when each is out of use stands beside the folder, in <folder>.earlier.json.
 import { createHash } from "node:crypto";
-import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
@@ -15,9 +18,14 @@ import * as esbuild from "esbuild";
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 const target = path.resolve(process.argv[2] ?? path.join(root, "build/static"));
 const work = `${target}.${process.pid}`;
+const replaced = `${work}.replaced`;
+const earlierList = `${target}.earlier.json`;
 const shared = path.join(root, "shared/web/static");
 
 const ASSETS = new Set([".svg", ".png", ".webp", ".ico", ".webmanifest", ".mp3", ".ogg", ".wav"]);
+const KEEP_MS = 7 * 24 * 3600 * 1000;
+/** A name that a browser keeps for ever, and so never means other content; the gateway's step adds packed ones. */
+const HASHED = /[.-][0-9A-Za-z]{8,}\.[0-9a-z]+(?:\.map)?(?:\.gz)?$/;
 const NOTICE = /^(licen[cs]e|notice|copying)/i;
 
 /** name in the manifest, without extension -> source file */
@@ -44,11 +52,12 @@ try {
   await writeFile(path.join(work, "licenses.txt"), await notices());
   const sorted = Object.fromEntries(Object.entries(manifest).sort(([a], [b]) => (a < b ? -1 : 1)));
   await writeFile(path.join(work, "manifest.json"), `${JSON.stringify(sorted, null, 2)}\n`);
+  await keepEarlier(Date.now());
   // Whole or not at all: whoever serves the folder meanwhile never sees half a build.
-  await rm(target, { recursive: true, force: true });
+  await rename(target, replaced).catch(missing);
   await rename(work, target);
 } finally {
-  await rm(work, { recursive: true, force: true });
+  for (const folder of [work, replaced]) await rm(folder, { recursive: true, force: true });
 }
 console.log(`${Object.keys(manifest).length} static files in ${path.relative(process.cwd(), target) || target}`);
 
@@ -111,6 +120,33 @@ async function copyAsset(name, file) {
   await mkdir(path.join(work, dir), { recursive: true });
   await copyFile(file, path.join(work, hashed));
   return hashed;
+}
+
+async function keepEarlier(now) {
+  const known = JSON.parse(await readFile(earlierList, "utf8").catch((error) => (missing(error), "{}")));
+  const earlier = {};
+  for (const file of await filesIn(target)) {
+    const output = path.join(work, file);
+    if (!HASHED.test(file) || (await exists(output))) continue;
+    // packed beside a file that is still in use: so is it
+    const inUse = file.endsWith(".gz") && (await exists(output.slice(0, -".gz".length)));
+    const since = known[file] ?? now;
+    if (!inUse && now - since > KEEP_MS) continue;
+    if (!inUse) earlier[file] = since;
+    await mkdir(path.dirname(output), { recursive: true });
+    await copyFile(path.join(target, file), output);
+  }
+  await writeFile(earlierList, `${JSON.stringify(earlier, null, 2)}\n`);
+}
+
+async function filesIn(folder) {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(missing);
+  const files = entries.filter((entry) => entry.isFile());
+  return files.map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name))).sort();
+}
+
+async function exists(file) {
+  return (await stat(file).catch((error) => (missing(error), null))) !== null;
 }
 
 async function notices() {

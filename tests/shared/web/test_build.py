@@ -19,16 +19,20 @@ def _node() -> str | None:
     return shutil.which("node") or (str(beside_python) if beside_python.exists() else None)
 
 
+def _build(folder: Path) -> None:
+    node = _node()
+    assert node is not None
+    command = [node, "shared/web/build.mjs", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=120, capture_output=True)
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh build."""
-    node = _node()
-    if node is None or not (ROOT / "node_modules").is_dir():
+    if _node() is None or not (ROOT / "node_modules").is_dir():
         pytest.skip("node packages are not installed: run `make setup`")
     folder = tmp_path_factory.mktemp("build") / "static"
-    subprocess.run(
-        [node, "shared/web/build.mjs", str(folder)], cwd=ROOT, check=True, timeout=120, capture_output=True
-    )
+    _build(folder)
     return folder
 
 
@@ -75,10 +79,33 @@ def test_every_bundled_package_brings_its_licence(built: Path) -> None:
 
 
 def test_the_same_sources_make_the_same_files(built: Path, tmp_path: Path) -> None:
-    node = _node()
-    assert node is not None
     again = tmp_path / "static"
-    subprocess.run(
-        [node, "shared/web/build.mjs", str(again)], cwd=ROOT, check=True, timeout=120, capture_output=True
-    )
+    _build(again)
     assert _manifest(again) == _manifest(built)
+
+
+def test_files_of_earlier_builds_stay_for_a_week_after_they_were_replaced(
+    built: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "static"
+    shutil.copytree(built, target)
+    old, packed = target / "shared/app-0LDHASH1.css", target / "signals/ticker-0LDHASH1.js.gz"
+    in_use = target / f"{_manifest(built)['shared/app.css']}.gz"
+    for file in (old, packed, in_use, target / "shared/unhashed.css"):
+        file.write_text("earlier")
+    _build(target)
+    assert old.read_text() == packed.read_text() == in_use.read_text() == "earlier"
+    assert not (target / "shared/unhashed.css").exists()
+    listed = tmp_path / "static.earlier.json"
+    since = json.loads(listed.read_text())
+    assert set(since) == {"shared/app-0LDHASH1.css", "signals/ticker-0LDHASH1.js.gz"}
+
+    day = 24 * 3600 * 1000
+    since["shared/app-0LDHASH1.css"] -= 8 * day
+    since["signals/ticker-0LDHASH1.js.gz"] -= 6 * day
+    listed.write_text(json.dumps(since))
+    _build(target)
+    assert packed.exists()
+    assert not old.exists()
+    assert in_use.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["static", "static.earlier.json"]
