@@ -4,11 +4,26 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import Flask
+from wtforms.form import BaseForm
+from wtforms.widgets import HiddenInput, SubmitInput
 
 
 def init_app(app: Flask) -> None:
     """Give templates what Jinja can't say itself."""
     app.jinja_env.globals["_described"] = described
+    app.jinja_env.globals["_first_fault"] = first_fault
+
+
+def first_fault(form: BaseForm) -> str | None:
+    """The id of the field that a refused form puts the cursor into; None when it was not refused.
+
+    That is the first field with a fault, or the first field at all when only the form as a whole is at fault.
+    """
+    fields = [field for field in form if not isinstance(field.widget, HiddenInput | SubmitInput)]
+    for field in fields:
+        if field.errors:
+            return str(field.id)
+    return str(fields[0].id) if form.form_errors and fields else None
 
 
 def described(

@@ -9,9 +9,10 @@ import pytest
 from flask import render_template, render_template_string
 from flask.testing import FlaskClient
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, EmailField, StringField
+from wtforms import BooleanField, EmailField, HiddenField, StringField
 from wtforms.validators import DataRequired
 
+from shared.web.errors import AppError, respond
 from tests.shared.web import person
 from tests.shared.web.conftest import MakeApp, browser
 
@@ -171,6 +172,7 @@ class Registration(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
     email = EmailField("Email", validators=[DataRequired("Please fill this in.")])
     nickname = StringField("Nickname")
     terms = BooleanField("I agree", validators=[DataRequired("Please agree.")])
+    next = HiddenField()
 
 
 def test_fields_of_wtforms_get_label_hint_error_and_attributes(make_app: MakeApp) -> None:
@@ -192,3 +194,63 @@ def test_fields_of_wtforms_get_label_hint_error_and_attributes(make_app: MakeApp
     assert html.count(">optional<") == 1
     assert '<input type="hidden" name="csrf_token"' in html
     assert "data-once" in html
+
+
+REFUSABLE = (
+    '{% extends "layout.html" %}{% import "forms.html" as forms %}{% set refused = form.errors %}'
+    "{% block title %}Register{% endblock %}{% block content %}{{ forms.summary(form) }}"
+    "{% for each in form if each.name != 'next' %}{{ forms.field(each, form=form) }}{% endfor %}"
+    "{% endblock %}"
+)
+
+
+def _registration(make_app: MakeApp, fields: dict[str, str], *fault_of_the_form: str) -> str:
+    with make_app().test_request_context(method="POST", data=fields):
+        form = Registration(meta={"csrf": False})
+        form.validate()
+        form.form_errors.extend(fault_of_the_form)
+        return render_template_string(REFUSABLE, form=form)
+
+
+def test_a_refused_form_says_so_in_title_alert_and_cursor(make_app: MakeApp) -> None:
+    html = _registration(make_app, {"email": "ada@example.org"})
+    assert "<title>Error: Register · Boritrader</title>" in html
+    alert = html[html.index('role="alert"') :].partition("</div>\n</div>")[0]
+    assert '<a href="#terms">I agree</a>: Please agree.' in alert
+    assert "#email" not in alert
+    focused = [named.get("id") for _, named in Page(html).attributes if "autofocus" in named]
+    assert focused == ["terms"]
+
+
+def test_a_form_at_fault_as_a_whole_has_the_cursor_in_its_first_field(make_app: MakeApp) -> None:
+    html = _registration(make_app, {"email": "ada@example.org", "terms": "1"}, "The password is wrong.")
+    assert "<title>Error: Register" in html
+    assert "<p>The password is wrong.</p>" in html
+    assert [named.get("id") for _, named in Page(html).attributes if "autofocus" in named] == ["email"]
+
+
+def test_a_form_that_was_not_refused_says_nothing(make_app: MakeApp) -> None:
+    html = _registration(make_app, {"email": "ada@example.org", "terms": "1"})
+    assert "<title>Register" in html
+    assert 'role="alert"' not in html
+    assert "autofocus" not in html
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1, "1 second"), (90, "90 seconds"), (91, "2 minutes"), (120, "2 minutes"), (3412, "57 minutes")],
+)
+def test_a_wait_is_said_in_seconds_or_minutes(make_app: MakeApp, seconds: int, text: str) -> None:
+    error = AppError(429, "too_many", "Wait.", headers={"Retry-After": str(seconds)})
+    with make_app().test_request_context("/login", headers={"Accept": "text/html"}):
+        page = respond(error).get_data(as_text=True)
+    assert f"Try again in {text}." in page
+
+
+def test_what_a_page_shows_is_current_as_of_what_its_script_finds(make_app: MakeApp) -> None:
+    live = _render(make_app, PARTS + "{{ ui.current_as_of(moment) }}", moment=MOMENT)
+    assert "data-live-as-of" in live
+    assert "12:00:03 UTC" in live
+    own = _render(make_app, PARTS + "{{ ui.current_as_of(moment, 'data-own') }}", moment=MOMENT)
+    assert "data-own" in own
+    assert "data-live-as-of" not in own
