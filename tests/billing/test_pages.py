@@ -34,6 +34,7 @@ def test_the_pricing_page_offers_nothing_that_cannot_be_had(app: APIFlask) -> No
     assert "The other plans aren’t available yet." in page  # noqa: RUF001 - as it stands on the page
     assert page.count("Not available yet") == 2
     assert "checkout" not in page.lower()
+    assert "API" not in page
     assert "buy" not in page.lower()
 
 
