@@ -83,7 +83,7 @@ def dashboard() -> str:
             tickers=names,
             cells=board.views_of(connection, names),
             ticker_count=board.ticker_count(connection),
-            newest_close=board.newest_close(connection),
+            newest_change=board.newest_change(connection),
             feed=feeds.feed_in_use(connection),
             now=datetime.now(UTC),
             cursor=cursor,
@@ -101,14 +101,15 @@ def ticker_page(ticker: str) -> str:
             raise unknown_ticker()
         views = {key: item for (_, key), item in board.views_of(connection, [ticker]).items()}
         algorithm = _chosen_algorithm(views)
+        timeframe = views[algorithm].timeframe if algorithm in views else timeframes[0]
         return render_template(
             "signals/ticker.html",
             ticker=ticker,
-            timeframe=views[algorithm].timeframe if algorithm in views else timeframes[0],
+            timeframe=timeframe,
             algorithms=lineup().algorithms.values(),
             algorithm=lineup().algorithms[algorithm],
             views=views,
-            newest=board.candles(connection, ticker, timeframes[0], None, 1)[0],
+            newest=board.candles(connection, ticker, timeframe, None, 1)[0],
             changes=board.changes(connection, ticker, algorithm, CHANGES_SHOWN),
             changes_shown=CHANGES_SHOWN,
             feed=feeds.feed_in_use(connection),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it, mock } from "node:test";
 import { LiveChannel, openLiveChannel } from "@shared/live.js";
+import { formatTime } from "@shared/times.js";
 import { liveServer } from "./support/live_server.mjs";
 import { openPage } from "./support/page.mjs";
 
@@ -271,7 +272,14 @@ describe("the live channel of a page", () => {
     server.send(beat(1));
     const time = page.document.querySelector("[data-live-as-of]");
     assert.equal(time.getAttribute("datetime"), TIME);
-    assert.equal(time.textContent, new Date(TIME).toLocaleTimeString());
+    assert.equal(time.textContent, formatTime(TIME, "time"));
+  });
+
+  it("does not say that a paused page is current", () => {
+    server.accept();
+    page.document.body.dataset.livePaused = "";
+    server.send(beat(1));
+    assert.equal(page.document.querySelector("[data-live-as-of]").textContent, "never");
   });
 
   it("holds no socket in the back-forward cache and catches up after it", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { guardForms } from "@shared/forms.js";
-import { localiseTimes } from "@shared/times.js";
+import { candleTime, isBefore, localiseTimes } from "@shared/times.js";
 import { viewBadge, viewChange } from "@shared/views.js";
 import { openPage } from "./support/page.mjs";
 
@@ -37,6 +37,38 @@ describe("times", () => {
     assert.equal(moment.textContent, local.format(new Date("2026-11-22T12:00:05Z")));
     assert.equal(moment.title, "12:00:05 UTC");
     assert.equal(broken.textContent, "soon");
+  });
+});
+
+describe("the time of a candle", () => {
+  const zone = process.env.TZ;
+  afterEach(() => {
+    if (zone === undefined) delete process.env.TZ;
+    else process.env.TZ = zone;
+  });
+
+  for (const place of ["America/Los_Angeles", "Pacific/Auckland"]) {
+    it(`is its UTC time in ${place} too`, () => {
+      page = openPage('<time datetime="2013-04-14T00:00:00+00:00">14 Apr 2013</time>');
+      process.env.TZ = place;
+      localiseTimes(page.document);
+      assert.equal(page.document.querySelector("time").textContent, "14 Apr 2013");
+      assert.equal(candleTime("2013-04-14T00:00:00Z", "date"), "14 Apr 2013");
+      assert.equal(candleTime("2026-11-02T23:05:00Z"), "02 Nov 2026, 23:05 UTC");
+    });
+  }
+
+  it("is short in tight places: a minute, or the day of a daily candle", () => {
+    page = openPage();
+    assert.equal(candleTime("2026-11-22T13:05:00Z", "short"), "22 Nov 13:05");
+    assert.equal(candleTime("2013-09-18T00:00:00Z", "short"), "18 Sep 2013");
+  });
+
+  it("is compared as a moment, however it is written", () => {
+    page = openPage();
+    assert.equal(isBefore("2026-11-22T12:00:00+00:00", "2026-11-22T12:00:00Z"), false);
+    assert.equal(isBefore("2026-11-22T12:00:00+00:00", "2026-11-22T12:00:01Z"), true);
+    assert.equal(isBefore(undefined, "2026-11-22T12:00:01Z"), false);
   });
 });
 

@@ -176,6 +176,32 @@ def test_an_unknown_ticker_is_not_found(ticker: str, client: FlaskClient) -> Non
     assert client.get(f"/tickers/{ticker}").status_code == 404
 
 
+def test_times_of_candles_stay_in_utc(client: FlaskClient) -> None:
+    for path in ("/dashboard", "/tickers/T1?algorithm=pump_and_dump"):
+        local = re.findall(r"<time[^>]*data-local[^>]*>", page(client, path))
+        assert len(local) == 1, "only that the page is current as of now is a moment of the reader"
+        assert "-as-of" in local[0]
+
+
+def test_the_board_says_at_which_close_a_view_turned_last(client: FlaskClient, database: Database) -> None:
+    with database.read() as connection:
+        newest = connection.execute(text("SELECT max(close_time) FROM view_change")).scalar_one()
+    assert f'<span data-newest-change><time datetime="{newest.isoformat()}">' in page(client, "/dashboard")
+
+
+def test_cells_and_tabs_say_since_which_close_for_scripts(client: FlaskClient, database: Database) -> None:
+    with database.read() as connection:
+        rows = connection.execute(
+            text("SELECT algorithm, view, since FROM view WHERE ticker = 'T1' AND view <> 'HOLD'")
+        )
+        since = {algorithm: (view, since.isoformat()) for algorithm, view, since in rows}
+    board, ticker = page(client, "/dashboard?q=T1"), page(client, "/tickers/T1")
+    cell = r'data-algorithm="([^"]+)" data-view="(\w+)" data-since="([^"]+)"'
+    tab = r'data-tab="([^"]+)" data-view="(\w+)" data-since="([^"]+)"'
+    for html, pattern in ((board, cell), (ticker, tab)):
+        assert {key: (view, moment) for key, view, moment in re.findall(pattern, html)} == since
+
+
 def test_no_page_holds_inline_script_or_style(client: FlaskClient) -> None:
     for path in ("/dashboard", "/tickers/T0"):
         html = page(client, path)

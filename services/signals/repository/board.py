@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from services.signals.ledger import PARTITIONS
-
 
 class TickerItem(NamedTuple):
     """A ticker; `time` and `close` are open time and price of its newest evaluated candle."""
@@ -248,16 +246,7 @@ def ticker_count(connection: Connection) -> int:
     return count
 
 
-def newest_close(connection: Connection) -> datetime | None:
-    """The newest close that was evaluated; None before the first."""
-    newest: datetime | None = connection.execute(
-        text(
-            """
-            SELECT max(head.close_time) FROM generate_series(0, :partitions - 1) AS p (partition)
-            CROSS JOIN LATERAL (SELECT close_time FROM ledger
-                WHERE ledger.partition = p.partition AND NOT late ORDER BY sequence DESC LIMIT 1) AS head
-            """
-        ),
-        {"partitions": PARTITIONS},
-    ).scalar_one()
+def newest_change(connection: Connection) -> datetime | None:
+    """The newest close at which a view turned; None before the first."""
+    newest: datetime | None = connection.execute(text("SELECT max(close_time) FROM view_change")).scalar_one()
     return newest

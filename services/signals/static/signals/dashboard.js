@@ -1,16 +1,24 @@
 // The board: shows on the cells what the live channel tells, and what has just changed anywhere above them.
-import { formatTime } from "@shared/times.js";
+import { candleTimeElement, isBefore } from "@shared/times.js";
 import { viewBadge, viewChange } from "@shared/views.js";
 
 const CHANGES_SHOWN = 6;
+// Ears can't look away: however much turns, they are told how much, and not more often than this.
+const SAY_EVERY_MS = 30_000;
 
 /** Follows the live channel on a board that the server has rendered. */
 export class Board {
   #document;
   #cells = new Map();
+  #status;
+  #unsaid = 0;
+  #timer = null;
+  /** While paused: what to show afterwards. One entry for each pair, so that hours of it take no more room. */
+  #held = null;
 
   constructor(document) {
     this.#document = document;
+    this.#status = document.querySelector("[data-board-status]");
     for (const cell of document.querySelectorAll("[data-board] [data-algorithm]")) {
       this.#cells.set(keyOf(cell.dataset), cell);
     }
@@ -19,49 +27,110 @@ export class Board {
   listen() {
     this.#document.addEventListener("live:snapshot", ({ detail }) => this.replaceAll(detail.views));
     this.#document.addEventListener("live:views_changed", ({ detail }) => this.change(detail));
+    const button = this.#document.querySelector("[data-board-pause]");
+    button?.addEventListener("click", () => {
+      if (this.#held === null) this.pause();
+      else this.resume();
+      button.textContent = this.#held === null ? "Pause updates" : "Resume updates";
+    });
+    if (button) button.hidden = false;
+  }
+
+  /** Nothing on the page moves until `resume`. */
+  pause() {
+    this.#held ??= { views: null, changes: new Map() };
+    this.#document.body.dataset.livePaused = "";
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#unsaid = 0;
+    this.#say("Updates are paused.");
+  }
+
+  /** Shows what came meanwhile, and goes on. */
+  resume() {
+    const { views, changes } = this.#held ?? { views: null, changes: new Map() };
+    this.#held = null;
+    delete this.#document.body.dataset.livePaused;
+    if (views !== null) this.replaceAll(views);
+    this.#say(changes.size > 0 ? `${counted(changes.size)} meanwhile.` : "Updates go on.");
+    for (const { change, closeTime } of changes.values()) this.#show([change], closeTime);
   }
 
   /** A snapshot is the whole truth: a pair that it does not list is HOLD. */
   replaceAll(views) {
+    if (this.#held !== null) {
+      this.#held = { views, changes: new Map() };
+      return;
+    }
     const listed = new Map(views.map((view) => [keyOf(view), view]));
     for (const [key, cell] of this.#cells) {
       const { view, since } = listed.get(key) ?? { view: "HOLD", since: null };
-      if (cell.dataset.view === view) continue;
-      cell.dataset.view = view;
+      // BUY and BUY again is no change only when it is the same BUY; and what is older than the page is behind it.
+      const shown = cell.dataset.since;
+      if (cell.dataset.view === view && !isBefore(shown, since)) continue;
+      if (isBefore(since, shown)) continue;
+      this.#put(cell, viewBadge(view, this.#document), view, since);
       cell.classList.remove("just-changed");
-      cell.querySelector(".board__view").replaceChildren(viewBadge(view, this.#document));
-      cell.querySelector(".board__since").replaceChildren(...(since === null ? [] : [this.#time(since)]));
     }
+    for (const { since } of views) this.#tellNewest(since);
   }
 
   /** Views that turned at one close: each is shown as a transition with the time of the candle. */
   change({ close_time: closeTime, changes }) {
+    if (this.#held !== null) {
+      for (const change of changes) this.#hold(change, closeTime);
+      return;
+    }
+    this.#show(changes, closeTime);
+    this.#sayChanged(changes.length);
+  }
+
+  #hold(change, closeTime) {
+    const { changes } = this.#held;
+    const key = keyOf(change);
+    changes.delete(key); // the newest comes last
+    changes.set(key, { change, closeTime });
+  }
+
+  #show(changes, closeTime) {
     for (const change of changes) {
       const cell = this.#cells.get(keyOf(change));
-      if (cell) this.#turn(cell, change, closeTime);
+      if (cell && !isBefore(closeTime, cell.dataset.since)) this.#turn(cell, change, closeTime);
     }
     this.#tell(changes, closeTime);
-    const newest = this.#document.querySelector("[data-newest-close]");
-    newest?.replaceChildren(this.#time(closeTime, "datetime"));
+    this.#tellNewest(closeTime);
   }
 
   #turn(cell, { from, to }, closeTime) {
-    cell.dataset.view = to;
-    cell.querySelector(".board__view").replaceChildren(viewChange(from, to, this.#document));
-    cell.querySelector(".board__since").replaceChildren(this.#time(closeTime));
+    this.#put(cell, viewChange(from, to, this.#document), to, closeTime);
     cell.classList.remove("just-changed");
     void cell.offsetWidth; // the highlight starts anew
     cell.classList.add("just-changed");
   }
 
+  #put(cell, badge, view, since) {
+    cell.dataset.view = view;
+    if (since === null) delete cell.dataset.since;
+    else cell.dataset.since = since;
+    cell.querySelector(".board__view").replaceChildren(badge);
+    cell.querySelector(".board__since").replaceChildren(...(since === null ? [] : [this.#time(since)]));
+  }
+
+  #tellNewest(closeTime) {
+    const place = this.#document.querySelector("[data-newest-change]");
+    if (!place || isBefore(closeTime, place.querySelector("time")?.dateTime)) return;
+    place.replaceChildren(this.#time(closeTime, "datetime"));
+    place.closest("[hidden]")?.removeAttribute("hidden");
+  }
+
   #tell(changes, closeTime) {
     const section = this.#document.querySelector("[data-latest]");
     const list = section?.querySelector("ol");
-    if (!list) return;
+    if (!list || changes.length === 0) return;
     // Of a close with a thousand changes only the last few would stay: the others are not even made.
     for (const change of changes.slice(-CHANGES_SHOWN)) list.prepend(this.#item(change, closeTime));
     while (list.children.length > CHANGES_SHOWN) list.lastElementChild.remove();
-    section.hidden = false;
+    section.querySelector("[data-latest-none]")?.remove();
   }
 
   #item({ ticker, algorithm, from, to }, closeTime) {
@@ -84,19 +153,22 @@ export class Board {
     return option?.textContent ?? algorithm;
   }
 
-  #time(moment, form = "short") {
-    const element = this.#document.createElement("time");
-    element.dateTime = moment;
-    element.textContent = form === "short" ? shortTime(moment) : formatTime(moment, form);
-    return element;
+  #sayChanged(count) {
+    this.#unsaid += count;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.#say(`${counted(this.#unsaid)}.`);
+      this.#unsaid = 0;
+    }, SAY_EVERY_MS);
   }
-}
 
-/** "22 Nov 13:05", or "22 Nov 2026" at midnight, in UTC: as the server writes the cells that did not turn. */
-export function shortTime(moment) {
-  const [, day, month, year, clock] = new Date(moment).toUTCString().split(" ");
-  const minute = clock.slice(0, 5);
-  return minute === "00:00" ? `${day} ${month} ${year}` : `${day} ${month} ${minute}`;
+  #say(text) {
+    if (this.#status) this.#status.textContent = text;
+  }
+
+  #time(moment, form = "short") {
+    return candleTimeElement(moment, form, this.#document);
+  }
 }
 
 /** The filter applies as soon as something is chosen; the button stays for the search and for keyboards. */
@@ -105,6 +177,10 @@ export function submitOnChoice(document) {
   for (const select of form?.querySelectorAll("select") ?? []) {
     select.addEventListener("change", () => form.requestSubmit());
   }
+}
+
+function counted(count) {
+  return count === 1 ? "1 view changed" : `${count} views changed`;
 }
 
 function keyOf({ algorithm, ticker }) {

@@ -1,10 +1,15 @@
-// A ticker's page: its candles with the entries and exits of the chosen algorithm, kept up to date by the live channel.
-import { api, items } from "@shared/api.js";
-import { localiseTimes } from "@shared/times.js";
+// A ticker's page: its candles with the entries and exits of the chosen algorithm. The live channel tells when a view
+// turns; it doesn't tell of candles that turn nothing, so the page asks for the newest ones while somebody looks.
+import { api } from "@shared/api.js";
+import { candleTimeElement, formatTime, isBefore } from "@shared/times.js";
 import { viewBadge, viewChange } from "@shared/views.js";
 import { openChart } from "./chart/candles.js";
+import { priceText } from "./chart/precision.js";
+import { AlertSwitch } from "./ticker/alert_switch.js";
 
 const CANDLES = 500;
+const NEWEST = 20;
+const ASK_EVERY_MS = 5_000;
 const LENGTHS = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400 };
 
 /** Seconds since 1970, as the chart wants its times. */
@@ -32,6 +37,11 @@ export class TickerPage {
   #card;
   #chartOf;
   #chart = null;
+  /** As the chart has them: oldest first. */
+  #candles = [];
+  #live = false;
+  #turn = Promise.resolve();
+  #refreshing = null;
 
   constructor(document, chartOf = openChart) {
     this.#document = document;
@@ -50,139 +60,177 @@ export class TickerPage {
   listen() {
     this.#document.addEventListener("live:views_changed", ({ detail }) => this.change(detail));
     this.#document.addEventListener("live:snapshot", ({ detail }) => this.replaceAll(detail.views));
+    this.#document.addEventListener("live:state", ({ detail }) => {
+      this.#live = detail.state === "live";
+    });
+  }
+
+  /** Asks for the newest candles every few seconds while the page is looked at. */
+  watch() {
+    let timer;
+    const ask = async () => {
+      clearTimeout(timer);
+      if (this.#document.visibilityState === "hidden") return;
+      await this.confirm();
+      clearTimeout(timer);
+      timer = setTimeout(ask, ASK_EVERY_MS);
+    };
+    this.#document.addEventListener("visibilitychange", ask);
+    timer = setTimeout(ask, ASK_EVERY_MS);
   }
 
   /** Fetches the candles and draws them with the markers. */
-  async draw() {
-    const place = this.#card.querySelector("[data-chart]");
-    const state = place.querySelector("[data-chart-state]");
-    const { ticker, timeframe } = this.#card.dataset;
-    const query = new URLSearchParams({ ticker, timeframe, limit: String(CANDLES) });
-    let page;
-    try {
-      page = await api(`candles?${query}`, { document: this.#document });
-    } catch (error) {
-      if (state) state.textContent = `${error.message} The table below says the same in words.`;
-      return;
-    }
-    state?.remove();
-    this.#chart ??= this.#chartOf(place);
-    this.#chart.show(chartCandles(page.items), this.#markers());
+  draw() {
+    return this.#inTurn(() => this.#draw());
+  }
+
+  /** Looks whether there are newer candles; shows them, or that what the page shows is still the newest. */
+  confirm() {
+    return this.#inTurn(() => this.#confirm());
+  }
+
+  /** Takes the parts that change from a fresh copy of this page: the server alone writes the why. */
+  refresh() {
+    // A copy that was not asked for yet will hold whatever turned until then: one is enough.
+    this.#refreshing ??= this.#inTurn(() => {
+      this.#refreshing = null;
+      return this.#refresh();
+    });
+    return this.#refreshing;
   }
 
   /** A snapshot is the whole truth: a pair that it does not list is HOLD. */
   replaceAll(views) {
-    const mine = new Map(views.filter(({ ticker }) => ticker === this.ticker).map((view) => [view.algorithm, view.view]));
+    const mine = new Map(views.filter(({ ticker }) => ticker === this.ticker).map((view) => [view.algorithm, view]));
     let turned = false;
-    for (const tab of this.#document.querySelectorAll("[data-tab]")) {
-      const view = mine.get(tab.dataset.tab) ?? "HOLD";
-      const shown = tab.querySelector("[data-view]:last-child")?.dataset.view;
-      if (shown === view) continue;
-      tab.querySelector(".algorithm-tab__view").replaceChildren(viewBadge(view, this.#document));
-      turned ||= tab.dataset.tab === this.algorithm;
+    for (const tab of this.#tabs()) {
+      const renewed = this.#renew(tab, mine.get(tab.dataset.tab) ?? { view: "HOLD", since: "" });
+      turned ||= renewed && tab.dataset.tab === this.algorithm;
     }
     if (turned) this.refresh();
   }
 
   /** Changes of this ticker are shown on the tabs; one of the chosen algorithm renews table, state and chart. */
-  change({ changes }) {
+  change({ close_time: closeTime, changes }) {
     const mine = changes.filter(({ ticker }) => ticker === this.ticker);
     for (const { algorithm, from, to } of mine) {
-      const tab = [...this.#document.querySelectorAll("[data-tab]")].find((each) => each.dataset.tab === algorithm);
-      tab?.querySelector(".algorithm-tab__view").replaceChildren(viewChange(from, to, this.#document));
+      const tab = this.#tabs().find(({ dataset }) => dataset.tab === algorithm);
+      if (!tab || isBefore(closeTime, tab.dataset.since)) continue;
+      this.#showOn(tab, viewChange(from, to, this.#document), to, closeTime);
     }
     if (mine.some(({ algorithm }) => algorithm === this.algorithm)) this.refresh();
   }
 
-  /** Takes the parts that change from a fresh copy of this page: the server alone writes the why. */
-  async refresh() {
+  /** One thing after the other, so that a slow old answer never lies over a newer one. */
+  #inTurn(work) {
+    this.#turn = this.#turn.then(work);
+    return this.#turn;
+  }
+
+  async #draw() {
+    const state = this.#card.querySelector("[data-chart-state]");
+    let page;
+    try {
+      page = await this.#fetchCandles(CANDLES);
+    } catch (error) {
+      if (state) state.textContent = `${error.message} The table below says the same in words.`;
+      return;
+    }
+    state?.remove();
+    this.#show(chartCandles(page.items), page.items[0]);
+  }
+
+  async #confirm() {
+    let page;
+    try {
+      page = await this.#fetchCandles(NEWEST);
+    } catch {
+      return; // not confirmed: "current as of" stays where it is
+    }
+    const newest = chartCandles(page.items);
+    const last = this.#candles.at(-1)?.time;
+    if (last !== undefined && newest.at(-1)?.time === last) {
+      this.#sayCurrent();
+    } else if (!this.#live) {
+      await this.#refresh(); // nobody has told of views that turned with these candles
+    } else if (last === undefined || newest[0]?.time > last) {
+      await this.#draw();
+    } else {
+      this.#show([...this.#candles.filter(({ time }) => time < newest[0].time), ...newest], page.items[0]);
+    }
+  }
+
+  async #refresh() {
     const { DOMParser } = this.#document.defaultView;
     const url = new URL(this.#document.defaultView.location.href);
     url.searchParams.set("algorithm", this.algorithm);
+    let fresh;
     try {
       const response = await fetch(url.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
       if (!response.ok || response.redirected) return;
-      const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-      for (const part of ["[data-changes]", "[data-current-view]", "[data-last-close]", "[data-last-time]"]) {
-        const [now, next] = [this.#document.querySelector(part), fresh.querySelector(part)];
-        if (now && next) now.replaceWith(next);
-      }
-      localiseTimes(this.#document);
+      fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     } catch {
       return; // the page stays as it was; the live state says that there is no connection
     }
-    await this.draw();
+    for (const part of ["[data-changes]", "[data-current-view]"]) {
+      const [now, next] = [this.#document.querySelector(part), fresh.querySelector(part)];
+      if (now && next) now.replaceWith(next);
+    }
+    const views = new Map([...fresh.querySelectorAll("[data-tab]")].map(({ dataset }) => [dataset.tab, dataset]));
+    for (const tab of this.#tabs()) {
+      if (views.has(tab.dataset.tab)) this.#renew(tab, views.get(tab.dataset.tab));
+    }
+    await this.#draw();
+  }
+
+  /** Returns whether the tab showed another view, or the same one since an earlier close. */
+  #renew(tab, { view, since }) {
+    // What is older than the page is behind it.
+    if (tab.dataset.view === view && !isBefore(tab.dataset.since, since)) return false;
+    if (isBefore(since, tab.dataset.since)) return false;
+    this.#showOn(tab, viewBadge(view, this.#document), view, since);
+    return true;
+  }
+
+  #fetchCandles(limit) {
+    const { ticker, timeframe } = this.#card.dataset;
+    const query = new URLSearchParams({ ticker, timeframe, limit: String(limit) });
+    // The browser asks with the ETag of the last answer, so that the same candles come as a few bytes.
+    return api(`candles?${query}`, { document: this.#document });
+  }
+
+  #show(candles, newest) {
+    this.#candles = candles;
+    this.#chart ??= this.#chartOf(this.#card.querySelector("[data-chart]"));
+    this.#chart.show(candles, this.#markers());
+    if (newest) {
+      const form = this.#card.dataset.timeframe === "1d" ? "date" : "datetime";
+      const [close, time] = ["close", "time"].map((part) => this.#document.querySelector(`[data-last-${part}]`));
+      if (close) close.textContent = priceText(newest.close);
+      time?.replaceChildren(candleTimeElement(newest.time, form, this.#document));
+    }
+    this.#sayCurrent();
+  }
+
+  #sayCurrent() {
+    const clock = this.#document.querySelector("[data-confirmed-as-of]");
+    if (!clock) return;
+    clock.dateTime = new Date().toISOString();
+    clock.textContent = formatTime(clock.dateTime, "time");
+  }
+
+  #showOn(tab, badge, view, since) {
+    tab.dataset.view = view;
+    tab.dataset.since = since ?? "";
+    tab.querySelector(".algorithm-tab__view").replaceChildren(badge);
+  }
+
+  #tabs() {
+    return [...this.#document.querySelectorAll("[data-tab]")];
   }
 
   #markers() {
     return markersOf(this.#document.querySelectorAll("[data-change]"), this.#card.dataset.timeframe);
-  }
-}
-
-/** The switch beside the chart: an alert on this algorithm and ticker, made and deleted through the API. */
-export class AlertSwitch {
-  #root;
-  #button;
-  #note;
-  #pair;
-  #alert = null;
-  #covered = false;
-  #document;
-
-  constructor(document) {
-    this.#document = document;
-    this.#root = document.querySelector("[data-alert-switch]");
-    this.#button = this.#root.querySelector("button");
-    this.#note = this.#root.querySelector("[role=status]");
-    const { ticker, algorithm } = document.querySelector("[data-ticker-page]").dataset;
-    this.#pair = { algorithm, ticker };
-  }
-
-  /** Looks whether there is an alert already, and shows the switch. */
-  async start() {
-    try {
-      for await (const alert of items("alerts", { document: this.#document })) {
-        if (alert.algorithm !== this.#pair.algorithm) continue;
-        if (alert.ticker === this.#pair.ticker) this.#alert = alert;
-        this.#covered ||= alert.ticker === null;
-      }
-    } catch {
-      return; // alerts can't be reached: better no switch than one that lies
-    }
-    this.#button.addEventListener("click", () => this.toggle());
-    this.#show();
-    this.#root.hidden = false;
-  }
-
-  async toggle() {
-    if (this.#button.disabled) return;
-    this.#button.disabled = true;
-    try {
-      if (this.#alert === null) {
-        const body = { ...this.#pair, channels: ["mail"] };
-        this.#alert = await api("alerts", { method: "POST", body, document: this.#document });
-      } else {
-        await api(`alerts/${encodeURIComponent(this.#alert.id)}`, { method: "DELETE", document: this.#document });
-        this.#alert = null;
-      }
-      this.#show();
-    } catch (error) {
-      this.#note.textContent = error.message;
-    } finally {
-      this.#button.disabled = false;
-    }
-  }
-
-  #show() {
-    const on = this.#alert !== null;
-    this.#button.setAttribute("aria-pressed", String(on));
-    this.#button.textContent = on ? "Stop the alert" : "Alert me";
-    this.#button.classList.toggle("button--quiet", on);
-    this.#note.textContent = on ? "You get a mail when this view turns." : "";
-    if (!on && this.#covered) {
-      this.#button.hidden = true;
-      this.#note.textContent = "Your alert on all tickers of this algorithm covers it.";
-    }
   }
 }
 
@@ -192,5 +240,6 @@ if (globalThis.document?.querySelector("[data-ticker-page]")) {
   // on a phone the tabs scroll sideways
   document.querySelector("[data-tab][aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   page.draw();
+  page.watch();
   new AlertSwitch(document).start();
 }
