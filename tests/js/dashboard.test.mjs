@@ -130,6 +130,16 @@ describe("the board", () => {
   });
 });
 
+describe("a board that is ahead of the live channel", () => {
+  it("doesn't show as changed what it has shown from the start", () => {
+    const page = openPage(BODY);
+    new Board(page.document).listen();
+    page.tell("live:views_changed", { close_time: BEFORE, changes: [change("BTC", "ride", "SELL", "BUY")] });
+    assert.equal(page.document.querySelectorAll(".just-changed").length, 0);
+    page.close();
+  });
+});
+
 describe("the board for ears, and for who wants it to stand still", () => {
   let page;
   beforeEach(() => {

@@ -3,7 +3,7 @@
 import re
 import uuid
 from collections.abc import Callable
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 
 from pydantic import SecretStr
 
@@ -143,6 +143,8 @@ def test_the_inbox_shows_each_change_once_with_its_receipt(
     page = ada.get("/inbox").text
     assert "Mail: told after 1.5 s" in page
     assert "43,250.5" in page
+    closed = datetime.fromisoformat(newest["close_time"])
+    assert page.count(f'<time datetime="{closed.isoformat()}">{closed:%d %b %Y, %H:%M} UTC</time>') == 2
 
 
 def test_the_inbox_goes_on_by_cursor_and_shows_only_ones_own(

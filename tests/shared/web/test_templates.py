@@ -140,6 +140,18 @@ def test_a_time_is_utc_until_the_script_has_run(make_app: MakeApp) -> None:
     assert "22 Nov 2026, 12:00 UTC" in shown
 
 
+@pytest.mark.parametrize(
+    ("timeframe", "shown"),
+    [(None, "22 Nov 2026, 12:00 UTC"), ("1h", "22 Nov 2026, 12:00 UTC"), ("1d", "22 Nov 2026")],
+)
+def test_the_time_of_a_candle_is_utc_for_everybody(
+    make_app: MakeApp, timeframe: str | None, shown: str
+) -> None:
+    source = PARTS + "{{ ui.candle_time(moment, timeframe) }}"
+    html = _render(make_app, source, moment=MOMENT, timeframe=timeframe)
+    assert html == f'<time datetime="2026-11-22T12:00:03+00:00">{shown}</time>'
+
+
 def test_pagination_keeps_the_filters(make_app: MakeApp) -> None:
     source = PARTS + "{{ ui.pagination('n&x', 'c', {'q': 'BTC/USD'}) }}"
     html = _render(make_app, source)

@@ -1,6 +1,6 @@
 // The board: shows on the cells what the live channel tells, and what has just changed anywhere above them.
 import { candleTimeElement, isBefore } from "@shared/times.js";
-import { viewBadge, viewChange } from "@shared/views.js";
+import { isShown, viewBadge, viewChange } from "@shared/views.js";
 
 const CHANGES_SHOWN = 6;
 // Ears can't look away: however much turns, they are told how much, and not more often than this.
@@ -95,7 +95,7 @@ export class Board {
   #show(changes, closeTime) {
     for (const change of changes) {
       const cell = this.#cells.get(keyOf(change));
-      if (cell && !isBefore(closeTime, cell.dataset.since)) this.#turn(cell, change, closeTime);
+      if (cell && !isShown(cell.dataset, { to: change.to, closeTime })) this.#turn(cell, change, closeTime);
     }
     this.#tell(changes, closeTime);
     this.#tellNewest(closeTime);

@@ -2,7 +2,7 @@
 // turns; it doesn't tell of candles that turn nothing, so the page asks for the newest ones while somebody looks.
 import { api } from "@shared/api.js";
 import { candleTimeElement, formatTime, isBefore } from "@shared/times.js";
-import { viewBadge, viewChange } from "@shared/views.js";
+import { isShown, viewBadge, viewChange } from "@shared/views.js";
 import { openChart } from "./chart/candles.js";
 import { priceText } from "./chart/precision.js";
 import { AlertSwitch } from "./ticker/alert_switch.js";
@@ -115,7 +115,7 @@ export class TickerPage {
     const mine = changes.filter(({ ticker }) => ticker === this.ticker);
     for (const { algorithm, from, to } of mine) {
       const tab = this.#tabs().find(({ dataset }) => dataset.tab === algorithm);
-      if (!tab || isBefore(closeTime, tab.dataset.since)) continue;
+      if (!tab || isShown(tab.dataset, { to, closeTime })) continue;
       this.#showOn(tab, viewChange(from, to, this.#document), to, closeTime);
     }
     if (mine.some(({ algorithm }) => algorithm === this.algorithm)) this.refresh();

@@ -1,4 +1,5 @@
 // A view as the templates write it (components.html), for scripts that change the page.
+import { isBefore } from "./times.js";
 
 export const VIEWS = ["BUY", "SELL", "HOLD", "STALE"];
 
@@ -24,4 +25,9 @@ export function viewChange(from, to, document = globalThis.document) {
   spoken.textContent = " to ";
   change.append(viewBadge(from, document), arrow, spoken, viewBadge(to, document));
   return change;
+}
+
+/** Whether what came over the live channel is no news: the page shows this view since then, or one of a later close. */
+export function isShown({ view, since }, { to, closeTime }) {
+  return isBefore(closeTime, since) || (view === to && Date.parse(closeTime) === Date.parse(since));
 }
