@@ -96,6 +96,7 @@ class NginxServer:
                     "TEMP_DIR": str(run_dir),
                     "ACCESS_LOG": str(run_dir / "access.log"),
                     "WORKERS": "2",
+                    "NGINX": str(binary()),
                     **variables,
                 }
             )

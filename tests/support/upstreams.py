@@ -27,7 +27,7 @@ class Seen:
 class Upstream:
     """One service on a port of its own; it answers with JSON, WebSocket handshakes with 101 and an echo."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, address: tuple[str, int] = (LOOPBACK, 0)) -> None:
         self.name = name
         self.seen: list[Seen] = []
         upstream = self
@@ -48,9 +48,10 @@ class Upstream:
             def log_message(self, *_: Any) -> None:
                 return
 
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
+        self._server = ThreadingHTTPServer(address, Handler)
         self._server.daemon_threads = True
-        self.address = f"{LOOPBACK}:{self._server.server_address[1]}"
+        self.port: int = self._server.server_address[1]
+        self.address = f"{address[0]}:{self.port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )
