@@ -29,8 +29,7 @@ def _build(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh build."""
-    if _node() is None or not (ROOT / "node_modules").is_dir():
-        pytest.skip("node packages are not installed: run `make setup`")
+    assert (ROOT / "node_modules").is_dir(), "node packages are not installed: run `make setup`"
     folder = tmp_path_factory.mktemp("build") / "static"
     _build(folder)
     return folder
