@@ -143,6 +143,8 @@ def test_changes_while_the_broker_restarts_reach_everybody_once(
         assert set(crowd.answers) == {303}
 
         stack.stop("signals feed")
+        # first all candles are evaluated, in one transaction with what is to be told of them
+        _wait_until(lambda: _evaluated(stack), "all candles are evaluated", live)
         _wait_until(lambda: _unsent(stack) == 0, "all events are published", live)
         made = _changes(stack)
         asked = {change for change in made if change[0] in ASKED}
@@ -176,6 +178,15 @@ def _changes(stack: Stack) -> set[Change]:
     with psycopg.connect(_conninfo(stack, "signals")) as connection:
         rows = connection.execute(query).fetchall()
     return {(algorithm, ticker, f"{closed:%Y-%m-%dT%H:%M:%S}Z") for algorithm, ticker, closed in rows}
+
+
+def _evaluated(stack: Stack) -> bool:
+    """Whether the ledger has the last close that the feed let go."""
+    query = "SELECT (SELECT max(close_time) FROM feed) = (SELECT max(close_time) FROM ledger)"
+    with psycopg.connect(_conninfo(stack, "signals")) as connection:
+        row = connection.execute(query).fetchone()
+        assert row is not None
+        return bool(row[0])
 
 
 def _unsent(stack: Stack) -> int:
