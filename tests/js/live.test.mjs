@@ -282,6 +282,15 @@ describe("the live channel of a page", () => {
     assert.equal(page.document.querySelector("[data-live-as-of]").textContent, "never");
   });
 
+  it("leaves a connection that is being made to the end of the page, and closes it if it opens after all", () => {
+    page.window.dispatchEvent(new page.window.Event("pagehide"));
+    assert.equal(server.socket().closed, false);
+    mock.timers.tick(120_000);
+    assert.equal(server.connections, 1);
+    server.accept();
+    assert.equal(server.socket().closed, true);
+  });
+
   it("holds no socket in the back-forward cache and catches up after it", () => {
     server.accept();
     server.send(snapshot(5));

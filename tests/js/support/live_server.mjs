@@ -11,12 +11,14 @@ export function liveServer() {
       super();
       this.url = new URL(url);
       this.closed = false;
+      this.readyState = 0;
       sockets.push(this);
     }
 
     /** The page hangs up. */
     close() {
       this.closed = true;
+      this.readyState = 3;
     }
   }
 
@@ -27,7 +29,10 @@ export function liveServer() {
     },
     /** The newest connection, or the one with this index. */
     socket: (index = sockets.length - 1) => sockets[index],
-    accept: (socket = sockets.at(-1)) => socket.dispatchEvent(new Event("open")),
+    accept(socket = sockets.at(-1)) {
+      socket.readyState = 1;
+      socket.dispatchEvent(new Event("open"));
+    },
     send(message, socket = sockets.at(-1)) {
       const data = typeof message === "string" ? message : JSON.stringify(message);
       socket.dispatchEvent(Object.assign(new Event("message"), { data }));

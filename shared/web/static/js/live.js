@@ -76,6 +76,13 @@ export class LiveChannel {
 
   stop() {
     this.#running = false;
+    // The page goes away, and a connection that is still being made goes with it. Closing that one now would make the
+    // browser complain of a failed connection; it is closed when it opens after all, on a page that is kept for later.
+    const connecting = this.#socket?.readyState === 0 ? this.#socket : null;
+    if (connecting !== null) {
+      connecting.addEventListener("open", () => connecting.close());
+      this.#socket = null;
+    }
     this.#drop();
   }
 
