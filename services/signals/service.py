@@ -95,6 +95,8 @@ def close_candles(session: Session, shard: Shard, event: CandlesClosedV1) -> Eva
                 close_time=event.close_time,
                 released_at=event.released_at,
                 evaluated_at=evaluated_at,
+                recorded=event.recorded,
+                late=False,
                 changes=tuple(map(_change, changes)),
             ),
             aggregate_id=f"views:{event.timeframe}",

@@ -17,7 +17,8 @@ class CandlesClosedV1(Event):
     """One close of one timeframe: the candles of all tickers of a feed, in columns of equal length.
 
     Prices and volumes are float64 in shortest round-trip form. ``sequence`` counts the batches of the
-    feed. ``released_at`` is when the feed let the batch go, the start of every receipt.
+    feed. ``released_at`` is when the feed let the batch go, the start of every receipt. ``recorded`` says
+    that it is a replay of recorded data, which brings its own clock: its candles count as live.
     """
 
     type: ClassVar[str] = "market.candles_closed"
@@ -28,6 +29,7 @@ class CandlesClosedV1(Event):
     timeframe: Timeframe
     close_time: UtcTime
     released_at: UtcTime
+    recorded: bool
     tickers: tuple[Ticker, ...]
     open: tuple[float, ...]
     high: tuple[float, ...]
@@ -83,7 +85,11 @@ class ViewChange(Part):
 
 
 class ViewsChangedV1(Event):
-    """Views that changed at one close of one timeframe, at most 100 in one event."""
+    """Views that changed at one close of one timeframe, at most 100 in one event.
+
+    ``recorded`` is that of the candles. A ``late`` change was decided so long after its close (catching up,
+    warming up a new ticker) that nobody is alerted of it; boards show it all the same.
+    """
 
     type: ClassVar[str] = "signals.views_changed"
     version: ClassVar[int] = 1
@@ -92,7 +98,38 @@ class ViewsChangedV1(Event):
     close_time: UtcTime
     released_at: UtcTime
     evaluated_at: UtcTime
+    recorded: bool
+    late: bool
     changes: tuple[ViewChange, ...] = Field(min_length=1, max_length=MAX_CHANGES)
+
+
+class SilentTicker(Part):
+    """A ticker of which no candle came, and the close of its last one."""
+
+    ticker: Ticker
+    last_close: UtcTime
+
+
+class TickerStaleV1(Event):
+    """No candle of these tickers came for two timeframes: their views stand, but nobody evaluates them."""
+
+    type: ClassVar[str] = "signals.ticker_stale"
+    version: ClassVar[int] = 1
+
+    timeframe: Timeframe
+    as_of: UtcTime
+    tickers: tuple[SilentTicker, ...] = Field(min_length=1, max_length=MAX_TICKERS)
+
+
+class TickerRecoveredV1(Event):
+    """Candles of these stale tickers come again, from the one that closed at ``close_time`` on."""
+
+    type: ClassVar[str] = "signals.ticker_recovered"
+    version: ClassVar[int] = 1
+
+    timeframe: Timeframe
+    close_time: UtcTime
+    tickers: tuple[Ticker, ...] = Field(min_length=1, max_length=MAX_TICKERS)
 
 
 class ListedTicker(Part):

@@ -123,6 +123,8 @@ def changed(*changes: ViewChange, hours: int = 0) -> ViewsChangedV1:
         close_time=close,
         released_at=close + timedelta(milliseconds=200),
         evaluated_at=close + timedelta(milliseconds=450),
+        recorded=False,
+        late=False,
         changes=changes,
     )
 

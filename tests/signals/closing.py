@@ -31,6 +31,7 @@ def envelope_of(batch: CandleBatch, sequence: int = 1) -> Envelope[CandlesClosed
             "timeframe": batch.timeframe,
             "close_time": batch.close_time,
             "released_at": RELEASED,
+            "recorded": True,
             "tickers": batch.tickers,
             **values,
         }

@@ -149,6 +149,7 @@ class ReplayFeed:
                 "timeframe": batch.timeframe,
                 "close_time": batch.close_time,
                 "released_at": self._now(),
+                "recorded": True,
                 "tickers": batch.tickers,
                 **dict(zip(("open", "high", "low", "close", "volume"), columns, strict=True)),
             }
