@@ -1,8 +1,6 @@
 """The replay feed: recorded candles, released close by close as if they had just happened.
 
-It brings its own clock. Its position is stored in the transaction of the outbox row, so a restart goes
-on behind the last batch; and it waits until a batch has gone out before it stores the next, so nobody
-sees two of them in another order.
+It brings its own clock. A restart goes on behind the last batch that was released.
 """
 
 import re
@@ -21,11 +19,10 @@ from services.signals.candles import TIMEFRAMES, CandleBatch
 from services.signals.config import Settings, feed_name_of, replay_dir_of
 from services.signals.errors import FeedError
 from services.signals.feeds.csv_files import Recording, read_directory
+from services.signals.feeds.release import BEAT_EVERY, Outlet
 from services.signals.repository import feeds
 from services.signals.repository.feeds import FeedState
 from shared import logs
-from shared.contracts.signals import CandlesClosedV1
-from shared.db import outbox
 from shared.db.engine import Database
 from shared.process import Beat
 
@@ -33,12 +30,8 @@ BANNER_FILE = "banner.txt"
 """A file beside the recordings; its first line says on pages what they are and where they come from."""
 
 TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,39}")
-SHORTEST_WAIT = 0.002
-LONGEST_WAIT = 0.05
-BEAT_EVERY = 1.0
 
 log = logs.logger(__name__)
-BATCHES = Counter("signals_feed_batches", "Closes that the feed has released.", ["feed"])
 REJECTED = Counter("signals_feed_rejected_rows", "Rows that could not be used.", ["feed"])
 
 
@@ -87,7 +80,7 @@ class ReplayFeed:
         self._source = source
         self._pace = pace
         self._database = database
-        self._now = now
+        self._outlet = Outlet(name, database, recorded=True, now=now)
 
     @classmethod
     def of(cls, settings: Settings, database: Database, recording: Recording | None = None) -> Self:
@@ -110,23 +103,24 @@ class ReplayFeed:
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Release batches until `stop` is set."""
-        with self._database.transaction() as session:
-            state = feeds.open_feed(session, self._feed, "replay", self._source)
+        outlet = self._outlet
+        state = outlet.open("replay", self._source)
         log.info("replay goes on", feed=self._feed, sequence=state.sequence, close_time=state.close_time)
         released = time.monotonic()
         for closes, batch in self._after(state):
-            if not self._await_published(state, stop, beat):
+            if not outlet.await_published(stop, beat):
                 return
-            due = released + self._pace.pause(closes) if batch.close_time != state.close_time else released
+            is_next = batch.close_time != outlet.state.close_time
+            due = released + self._pace.pause(closes) if is_next else released
             if not _wait_until(due, stop, beat):
                 return
             released = max(due, time.monotonic() - self._pace.pause(closes))
-            state = self._release(batch, state)
-        if not self._await_published(state, stop, beat):
+            outlet.release(batch)
+        if not outlet.await_published(stop, beat):
             return
         with self._database.transaction() as session:
             feeds.end(session, self._feed)
-        log.info("replay has ended", feed=self._feed, sequence=state.sequence)
+        log.info("replay has ended", feed=self._feed, sequence=outlet.state.sequence)
         while not stop.wait(BEAT_EVERY):
             beat()
 
@@ -138,45 +132,6 @@ class ReplayFeed:
                 closes, before = closes + 1, batch.close_time
             if not _is_behind(state, batch):
                 yield closes, batch
-
-    def _release(self, batch: CandleBatch, state: FeedState) -> FeedState:
-        sequence = state.sequence + 1
-        columns = [tuple(column.tolist()) for column in batch.columns]
-        event = CandlesClosedV1.model_validate(
-            {
-                "feed": self._feed,
-                "sequence": sequence,
-                "timeframe": batch.timeframe,
-                "close_time": batch.close_time,
-                "released_at": self._now(),
-                "recorded": True,
-                "tickers": batch.tickers,
-                **dict(zip(("open", "high", "low", "close", "volume"), columns, strict=True)),
-            }
-        )
-        with self._database.transaction() as session:
-            envelope = outbox.add(session, event, aggregate_id=self._feed, aggregate_version=sequence)
-            state = FeedState(sequence, batch.timeframe, batch.close_time, envelope.id)
-            if not feeds.advance(session, self._feed, state):
-                raise RuntimeError(f"another process sends the feed {self._feed} too")
-        BATCHES.labels(self._feed).inc()
-        return state
-
-    def _await_published(self, state: FeedState, stop: threading.Event, beat: Beat) -> bool:
-        """Wait until the last batch has gone out; False when asked to stop."""
-        if state.outbox_id is None:
-            return not stop.is_set()
-        pause, beaten = SHORTEST_WAIT, time.monotonic()
-        while not stop.is_set():
-            with self._database.read() as connection:
-                if feeds.is_published(connection, state.outbox_id):
-                    return True
-            if time.monotonic() - beaten > BEAT_EVERY:
-                beat()
-                beaten = time.monotonic()
-            stop.wait(pause)
-            pause = min(LONGEST_WAIT, pause * 1.5)
-        return False
 
 
 def chosen_directory(feed: str) -> Path:
