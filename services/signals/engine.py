@@ -7,6 +7,7 @@ on the candles each ticker had, bit for bit, whatever tickers stand beside it.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
@@ -15,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.signals.algorithms.base import Algorithm, Condition, Frame, Rule, Why
-from services.signals.candles import CandleBatch, FloatArray, length_of
+from services.signals.candles import EPOCH, CandleBatch, FloatArray, length_of
 from services.signals.indicators import IndicatorSet, IntArray, Rows, Step, grown
+from services.signals.state import COLUMNS, EngineState, IncompleteState, StateArray
 
 CodeArray = NDArray[np.int8]
+_SECOND = timedelta(seconds=1)
 BUY, HOLD, SELL = 1, 0, -1
 """Signals and views in arrays."""
-
-COLUMNS = ("open", "high", "low", "close", "volume")
 
 
 class Signal(StrEnum):
@@ -127,10 +128,17 @@ class _Position:
         self.entry_prices: FloatArray = np.zeros(0)
 
     def grow(self, capacity: int) -> None:
-        views = np.zeros(capacity, dtype=np.int8)
-        views[: self.views.size] = self.views
-        self.views = views
+        self.views = grown(self.views, capacity, HOLD)
         self.entry_prices = grown(self.entry_prices, capacity, np.nan)
+
+    def snapshot(self, rows: IntArray) -> dict[str, StateArray]:
+        """Its state of some rows, by the names of EngineState behind the algorithm's key."""
+        return {"view": self.views[rows], "entry_price": self.entry_prices[rows]}
+
+    def restore(self, rows: IntArray, parts: Mapping[str, StateArray]) -> None:
+        """Take back what `snapshot` gave; HOLD without an entry where it gave nothing."""
+        self.views[rows] = parts.get("view", HOLD)
+        self.entry_prices[rows] = parts.get("entry_price", np.nan)
 
     def turn(self, rows: Rows, turned: NDArray[np.intp], signal: CodeArray, close: FloatArray) -> CodeArray:
         """Turn the views of the step's tickers at `turned` to their signal; the views after it.
@@ -168,6 +176,7 @@ class Engine:
         self._rows: dict[str, int] = {}
         self._capacity = 0
         self._counts: IntArray = np.zeros(0, dtype=np.int64)
+        self._opened: IntArray = np.zeros(0, dtype=np.int64)
         self._latest: dict[str, FloatArray] = {name: np.zeros(0) for name in COLUMNS + self._indicators.names}
         self._last_tickers: tuple[str, ...] = ()
         self._last_rows: Rows = slice(0, 0)
@@ -210,6 +219,42 @@ class Engine:
                 position.views[row] = _CODES[view]
                 position.entry_prices[row] = close if view is Signal.BUY else np.nan
 
+    def snapshot(self, tickers: Iterable[str]) -> EngineState:
+        """The state of those of its tickers that are among `tickers`."""
+        chosen = tuple(sorted(self._rows.keys() & set(tickers)))
+        rows = np.array([self._rows[ticker] for ticker in chosen], dtype=np.int64)
+        counts = self._counts[rows]
+        arrays: dict[str, StateArray] = {"count": counts, "opened": self._opened[rows]}
+        arrays.update((f"latest/{name}", values[rows]) for name, values in self._latest.items())
+        arrays.update(self._indicators.snapshot(rows, counts))
+        for key, position in self._positions.items():
+            arrays.update((f"algorithm/{key}/{part}", v) for part, v in position.snapshot(rows).items())
+        return EngineState(self.timeframe, chosen, arrays)
+
+    def restore(self, state: EngineState) -> None:
+        """Take a state that `snapshot` gave; its tickers go on from there, all others stay as they are.
+
+        An algorithm that the state does not know starts at HOLD, one that the engine does not have is
+        passed over. Raises IncompleteState, before anything is changed, where the state lacks an
+        indicator of the engine, and ValueError for a state of another timeframe.
+        """
+        if state.timeframe != self.timeframe:
+            raise ValueError(f"a state of {state.timeframe} in an engine of {self.timeframe}")
+        arrays = state.arrays
+        missing = [name for name in self._indicators.names if f"latest/{name}" not in arrays]
+        if missing:
+            raise IncompleteState(missing)
+        rows = self._numbers_of(state.tickers)
+        self._counts[rows] = arrays["count"]
+        self._opened[rows] = arrays["opened"]
+        for name, values in self._latest.items():
+            values[rows] = arrays[f"latest/{name}"]
+        self._indicators.restore(rows, self._counts[rows], arrays)
+        for key, position in self._positions.items():
+            prefix = f"algorithm/{key}/"
+            own = {name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)}
+            position.restore(rows, own)
+
     def _advance(self, rows: Rows, batch: CandleBatch) -> StepResult:
         counts = self._counts[rows]
         previous = {name: _read_only(values[rows]) for name, values in self._latest.items()}
@@ -240,6 +285,7 @@ class Engine:
         for name, values in current.items():
             self._latest[name][rows] = values
         self._counts[rows] = counts + 1
+        self._opened[rows] = (batch.open_time - EPOCH) // _SECOND
         return StepResult(batch, signals, views, indicators, failures, turns)
 
     def _rows_of(self, tickers: tuple[str, ...]) -> Rows:
@@ -248,21 +294,24 @@ class Engine:
             return self._last_rows
         if len(set(tickers)) != len(tickers):
             raise ValueError("a ticker stands twice in the batch")
-        for ticker in tickers:
-            self._rows.setdefault(ticker, len(self._rows))
-        self._make_room(len(self._rows))
-        numbers = np.array([self._rows[ticker] for ticker in tickers], dtype=np.int64)
+        numbers = self._numbers_of(tickers)
         in_order = bool((numbers == np.arange(numbers.size)).all())
         self._last_tickers, self._last_rows = tickers, slice(0, numbers.size) if in_order else numbers
         return self._last_rows
+
+    def _numbers_of(self, tickers: tuple[str, ...]) -> IntArray:
+        """The tickers' rows as numbers, with room for the new ones."""
+        for ticker in tickers:
+            self._rows.setdefault(ticker, len(self._rows))
+        self._make_room(len(self._rows))
+        return np.array([self._rows[ticker] for ticker in tickers], dtype=np.int64)
 
     def _make_room(self, size: int) -> None:
         if size <= self._capacity:
             return
         self._capacity = max(size, 2 * self._capacity)
-        counts = np.zeros(self._capacity, dtype=np.int64)
-        counts[: self._counts.size] = self._counts
-        self._counts = counts
+        self._counts = grown(self._counts, self._capacity, 0)
+        self._opened = grown(self._opened, self._capacity, 0)
         self._latest = {name: grown(values, self._capacity, np.nan) for name, values in self._latest.items()}
         self._indicators.grow(self._capacity)
         for position in self._positions.values():

@@ -7,8 +7,9 @@ or in a fixed order over time, so a ticker's values do not depend on which ticke
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from services.signals.candles import FloatArray
 
 IntArray = NDArray[np.int64]
 Rows = slice | IntArray
+Number = TypeVar("Number", bound=np.number[Any])
 
 RECENTRE_EVERY = 64
 """A running sum is taken anew from its candles every so many candles, counted from the ticker's first."""
@@ -84,6 +86,23 @@ class History:
         else:
             self._ring[step.counts % self._length, step.row_numbers] = step.close
 
+    def newest(self, rows: IntArray, counts: IntArray) -> FloatArray:
+        """The closes of some rows, newest first, as far back as any window reaches; 0 before the first.
+
+        Shape (longest window, len(rows)); `counts` says how many candles each row has had.
+        """
+        closes: FloatArray = self._ring[self._slots(counts), rows]
+        return closes
+
+    def resume(self, rows: IntArray, counts: IntArray, newest: FloatArray) -> None:
+        """Take back what `newest` gave, also that of a longer history."""
+        self._ring[self._slots(counts), rows] = newest[: self._length - 1]
+
+    def _slots(self, counts: IntArray) -> IntArray:
+        ages = np.arange(1, self._length, dtype=np.int64)[:, np.newaxis]
+        slots: IntArray = (counts - ages) % self._length
+        return slots
+
     def leaving(self, step: Step, period: int) -> FloatArray:
         """The closes that a window of `period` candles loses with this step; shape (tickers of the step,)."""
         if step.same is not None:
@@ -111,14 +130,18 @@ class History:
 
 
 class Indicator(ABC):
-    """A value per ticker, advanced candle by candle. `name` is how algorithms ask for it."""
+    """A value per ticker, advanced candle by candle. `name` is how algorithms ask for it.
 
-    def __init__(self, name: str) -> None:
+    `state` is all that it remembers, arrays of shape (capacity,) by the names of its parts.
+    """
+
+    def __init__(self, name: str, *parts: str) -> None:
         self.name = name
+        self.state: dict[str, FloatArray] = {part: np.zeros(0) for part in parts}
 
-    @abstractmethod
     def grow(self, capacity: int) -> None:
         """Make room for `capacity` tickers; what is there stays."""
+        self.state = {part: grown(values, capacity) for part, values in self.state.items()}
 
     @abstractmethod
     def update(self, step: Step) -> FloatArray:
@@ -133,20 +156,13 @@ class Sma(Indicator):
     """
 
     def __init__(self, name: str, period: int, history: History) -> None:
-        super().__init__(name)
+        super().__init__(name, "peak", "total")
         self._period = period
         self._history = history
-        self._total: FloatArray = np.zeros(0)
-        self._peak: FloatArray = np.zeros(0)
-
-    def grow(self, capacity: int) -> None:
-        """Make room for `capacity` tickers."""
-        self._total = grown(self._total, capacity)
-        self._peak = grown(self._peak, capacity)
 
     def update(self, step: Step) -> FloatArray:
         """Advance by one candle."""
-        total, peak = self._total[step.rows], self._peak[step.rows]
+        total, peak = self.state["total"][step.rows], self.state["peak"][step.rows]
         total += step.close
         total -= self._history.leaving(step, self._period)
         np.maximum(peak, total, out=peak)
@@ -159,7 +175,7 @@ class Sma(Indicator):
             which = np.flatnonzero(anew)
             total[which] = peak[which] = self._history.total(step, self._period, which)
         if step.scattered:
-            self._total[step.rows], self._peak[step.rows] = total, peak
+            self.state["total"][step.rows], self.state["peak"][step.rows] = total, peak
         mean = total / self._period
         if step.least < self._period - 1:
             mean[step.counts < self._period - 1] = np.nan
@@ -173,26 +189,22 @@ class Ema(Indicator):
     """
 
     def __init__(self, name: str, period: int) -> None:
-        super().__init__(name)
+        super().__init__(name, "average")
         self._period = period
-        self._state: FloatArray = np.zeros(0)
-
-    def grow(self, capacity: int) -> None:
-        """Make room for `capacity` tickers."""
-        self._state = grown(self._state, capacity)
 
     def update(self, step: Step) -> FloatArray:
         """Advance by one candle."""
-        old = self._state[step.rows]
+        state = self.state["average"]
+        old = state[step.rows]
         average = step.close - old
         average *= 2.0 / (self._period + 1)
         average += old
         seed_at = self._period - 1
         if step.least > seed_at:
-            self._state[step.rows] = average
+            state[step.rows] = average
             return average
         average = _seeding(average, old + step.close, step.counts, seed_at, self._period)
-        self._state[step.rows] = average
+        state[step.rows] = average
         return _known_from(seed_at, step, average)
 
 
@@ -204,15 +216,8 @@ class Rsi(Indicator):
     """
 
     def __init__(self, name: str, period: int) -> None:
-        super().__init__(name)
+        super().__init__(name, "gain", "loss")
         self._period = period
-        self._gain: FloatArray = np.zeros(0)
-        self._loss: FloatArray = np.zeros(0)
-
-    def grow(self, capacity: int) -> None:
-        """Make room for `capacity` tickers."""
-        self._gain = grown(self._gain, capacity)
-        self._loss = grown(self._loss, capacity)
 
     def update(self, step: Step) -> FloatArray:
         """Advance by one candle."""
@@ -221,8 +226,8 @@ class Rsi(Indicator):
             change[step.counts == 0] = 0.0
         gained = np.maximum(change, 0.0)
         lost = gained - change
-        gain = self._smoothed(self._gain, gained, step)
-        loss = self._smoothed(self._loss, lost, step)
+        gain = self._smoothed(self.state["gain"], gained, step)
+        loss = self._smoothed(self.state["loss"], lost, step)
         both = gain + loss
         value = gain / both
         value *= 100.0
@@ -241,9 +246,9 @@ class Rsi(Indicator):
         return average
 
 
-def grown(array: FloatArray, capacity: int, fill: float = 0.0) -> FloatArray:
+def grown(array: NDArray[Number], capacity: int, fill: float = 0.0) -> NDArray[Number]:
     """A copy of a 1-D array with room for `capacity` values, the new ones `fill`."""
-    larger = np.full(capacity, fill)
+    larger = np.full(capacity, fill, dtype=array.dtype)
     larger[: array.size] = array
     return larger
 
@@ -288,6 +293,22 @@ class IndicatorSet:
         self._history.grow(capacity)
         for indicator in self._indicators:
             indicator.grow(capacity)
+
+    def snapshot(self, rows: IntArray, counts: IntArray) -> dict[str, FloatArray]:
+        """What they remember of some rows, by the names of EngineState; the last axis is the rows."""
+        arrays = {
+            f"indicator/{indicator.name}/{part}": values[rows]
+            for indicator in self._indicators
+            for part, values in indicator.state.items()
+        }
+        return arrays | {"history/close": self._history.newest(rows, counts)}
+
+    def restore(self, rows: IntArray, counts: IntArray, arrays: Mapping[str, FloatArray]) -> None:
+        """Take back what `snapshot` gave, also that of a larger set. KeyError where something is missing."""
+        for indicator in self._indicators:
+            for part, values in indicator.state.items():
+                values[rows] = arrays[f"indicator/{indicator.name}/{part}"]
+        self._history.resume(rows, counts, arrays["history/close"])
 
     def update(self, step: Step) -> dict[str, FloatArray]:
         """Advance all by one step; name -> values after it, shape (tickers of the step,)."""
