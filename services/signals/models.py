@@ -5,7 +5,7 @@ stand beside nothing wall-clock: what the market did is told in market time alon
 """
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,13 +13,16 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Date,
     DateTime,
+    Identity,
     Index,
     Integer,
     MetaData,
     Numeric,
     SmallInteger,
     Text,
+    UniqueConstraint,
     false,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -155,7 +158,10 @@ class ViewChange(Base):
     """One turn of a view, with the conditions that decided it and the ledger record that has it."""
 
     __tablename__ = "view_change"
-    __table_args__ = (Index("ix_view_change_close_time", "close_time"),)
+    __table_args__ = (
+        Index("ix_view_change_close_time", "close_time"),
+        Index("ix_view_change_ledger", "ledger_partition", "ledger_sequence"),
+    )
 
     ticker: Mapped[str] = mapped_column(Text, primary_key=True)
     close_time: Mapped[datetime] = mapped_column(Time, primary_key=True)
@@ -182,6 +188,54 @@ class LedgerRecord(Base):
     late: Mapped[bool] = mapped_column(Boolean)
     record: Mapped[str] = mapped_column(Text)
     hash: Mapped[str] = mapped_column(Text)
+
+
+class ReleasedBatch(Base):
+    """A batch that a feed released, kept for ever: every chain that had begun has a record of it.
+
+    `number` counts over all feeds. An `unusable` one has no candle that is sound and of its ticker's own
+    timeframe; it is a cycle only where it is the very next close of a chain.
+    """
+
+    __tablename__ = "released_batch"
+    __table_args__ = (UniqueConstraint("feed", "sequence"),)
+
+    number: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    feed: Mapped[str] = mapped_column(Text)
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    timeframe: Mapped[str] = mapped_column(Text)
+    close_time: Mapped[datetime] = mapped_column(Time)
+    tickers: Mapped[int] = mapped_column(Integer)
+    unusable: Mapped[bool] = mapped_column(Boolean, server_default=false())
+
+
+class LedgerHead(Base):
+    """The ends of all chains on a UTC day: canonical JSON, and the SHA-256 of it.
+
+    `exported_to` is where it was written to, NULL while it was not.
+    """
+
+    __tablename__ = "ledger_head"
+
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    document: Mapped[str] = mapped_column(Text)
+    hash: Mapped[str] = mapped_column(Text)
+    exported_to: Mapped[str | None] = mapped_column(Text)
+
+
+class RepaintCheck(Base):
+    """A UTC day of a timeframe evaluated again from candles fetched again, and how much came out otherwise."""
+
+    __tablename__ = "repaint_check"
+
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    timeframe: Mapped[str] = mapped_column(Text, primary_key=True)
+    candles: Mapped[int] = mapped_column(Integer)
+    candle_differences: Mapped[int] = mapped_column(Integer)
+    changes: Mapped[int] = mapped_column(Integer)
+    change_differences: Mapped[int] = mapped_column(Integer)
+    checked_at: Mapped[UtcNow]
+    details: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
 
 class AlgorithmList(Base):
