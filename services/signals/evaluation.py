@@ -20,7 +20,6 @@ from services.signals.candles import (
     CandleValidator,
     Outcome,
     Refusal,
-    is_on_grid,
     length_of,
     sound,
 )
@@ -40,10 +39,14 @@ Earlier = Callable[[str, datetime], Candle | None]
 
 @dataclass
 class Evaluation:
-    """All that one batch gives: rows to store, and what has to be said aloud."""
+    """All that one batch gives: rows to store, and what has to be said aloud.
+
+    A `usable` batch has a sound candle of any shard's ticker in that one's own timeframe.
+    """
 
     timeframe: str
     close_time: datetime
+    usable: bool = True
     candles: list[Candle] = field(default_factory=list)
     late: list[Candle] = field(default_factory=list)
     ignored: int = 0
@@ -167,7 +170,8 @@ class Shard:
         result = known.engine.step(accepted)
         out.failures = result.failures
         out.candles = [accepted.candle(index) for index in range(len(accepted))]
-        self._append_records(known, result, out, has_candles=bool(good.any()))
+        out.usable = bool(good.any())
+        self._append_records(known, result, out)
         self._collect(result, out)
         return out
 
@@ -214,14 +218,11 @@ class Shard:
                 out.gaps.append(GapRow(ticker, accepted.timeframe, opened, last))
             known.last_opened[ticker] = opened
 
-    def _append_records(
-        self, known: _Timeframe, result: StepResult, out: Evaluation, *, has_candles: bool
-    ) -> None:
+    def _append_records(self, known: _Timeframe, result: StepResult, out: Evaluation) -> None:
         """One record for every chain that has candles, or has begun and is due.
 
-        `has_candles` tells whether any shard has a sound candle in the batch. A batch without one is a
-        cycle, skipped, if it is the very next close; further on it may be anything, and a chain that
-        believed it would call every proper close after it late.
+        A batch that is not usable is a cycle, skipped, if it is the very next close; further on it may be
+        anything, and a chain that believed it would call every proper close after it late.
         """
         batch = result.batch
         partitions = [self._partition(ticker) for ticker in batch.tickers]
@@ -241,7 +242,9 @@ class Shard:
         for partition in self.partitions:
             head = self.heads[partition]
             due = partition in begun and not head.is_late(batch.close_time, batch.timeframe)
-            is_cycle = has_candles or (due and self._is_next_close(head, batch))
+            is_cycle = out.usable or (
+                due and head.is_next(batch.close_time, batch.timeframe, self._begun(partition))
+            )
             if partition not in hashes and not (due and is_cycle):
                 continue
             record = ledger.append(
@@ -256,11 +259,9 @@ class Shard:
             self.heads[partition] = record.head_after(head)
             out.records.append(record)
 
-    def _is_next_close(self, head: Head, batch: CandleBatch) -> bool:
-        """Whether a close is on the grid and no other one of the chain's timeframes lies before it."""
-        steps = [each.length for each in self._timeframes.values() if head.partition in each.begun]
-        near = head.close_time is not None and batch.close_time <= head.close_time + min(steps)
-        return near and is_on_grid(batch.open_time, length_of(batch.timeframe))
+    def _begun(self, partition: int) -> list[str]:
+        """The timeframes of which a chain has had candles."""
+        return [timeframe for timeframe, each in self._timeframes.items() if partition in each.begun]
 
     def _collect(self, result: StepResult, out: Evaluation) -> None:
         """Rows of the signals that were given, the pairs that are new, and the views that turned."""

@@ -6,7 +6,7 @@ change that came out. No wall-clock value is in it, so the same candles give the
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 import rfc8785
 
-from services.signals.candles import TIMEFRAMES, CandleBatch, FloatArray
+from services.signals.candles import TIMEFRAMES, CandleBatch, FloatArray, is_on_grid, length_of
 
 PARTITIONS = 16
 """Chains there are, for ever: a ticker's chain must not depend on how many processes run."""
@@ -53,6 +53,16 @@ class Head:
         if self.close_time is None or self.timeframe is None:
             return False
         return (close_time, TIMEFRAMES[timeframe]) <= (self.close_time, TIMEFRAMES[self.timeframe])
+
+    def is_next(self, close_time: datetime, timeframe: str, begun: Iterable[str]) -> bool:
+        """Whether a close is on the grid and no other one of the chain's timeframes lies before it.
+
+        `begun` are the timeframes that the chain has had candles of; there is one.
+        """
+        if self.close_time is None or close_time > self.close_time + min(map(length_of, begun)):
+            return False
+        length = length_of(timeframe)
+        return is_on_grid(close_time - length, length)
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,7 +224,7 @@ class LedgerHead(Base):
 
 
 class RepaintCheck(Base):
-    """A UTC day of a timeframe evaluated again from candles fetched again, and how much came out otherwise."""
+    """A UTC day of a timeframe, evaluated again from refetched candles, and how much came out otherwise."""
 
     __tablename__ = "repaint_check"
 

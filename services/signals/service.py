@@ -78,6 +78,8 @@ def close_candles(session: Session, shard: Shard, event: CandlesClosedV1) -> Eva
 
     result = shard.evaluate(batch_of(event), earlier)
     evaluated_at = datetime.now(UTC)
+    if not result.usable:
+        feeds.note_unusable(session, event.feed, event.sequence)
     cycles.insert_tickers(session, result.tickers)
     cycles.insert_candles(session, event.timeframe, result.candles)
     cycles.insert_candles(session, event.timeframe, result.late, late=True)

@@ -15,6 +15,7 @@ from services.signals.config import Settings
 from services.signals.errors import FeedError
 from services.signals.feeds.csv_files import read_directory
 from services.signals.feeds.replay import Pace, ReplayFeed, read_recording, source_of
+from services.signals.ledger import iso
 from services.signals.repository import feeds
 from services.signals.repository.feeds import FeedNotice
 from shared.db.engine import Database
@@ -110,6 +111,14 @@ def test_a_restart_goes_on_behind_the_last_batch(migrated: MakeDatabase, tmp_pat
     told = events(database, "market.candles_closed.v1")
     assert [each["sequence"] for each in told] == list(range(1, 41))
     assert len({each["close_time"] for each in told}) == 40
+    with database.read() as connection:
+        listed = connection.execute(
+            text("SELECT sequence, timeframe, close_time, tickers FROM released_batch ORDER BY number")
+        ).all()
+    assert [(row.sequence, row.timeframe, row.tickers) for row in listed] == [
+        (number, "1h", 1) for number in range(1, 41)
+    ]
+    assert [iso(row.close_time) for row in listed] == [each["close_time"] for each in told]
 
 
 def test_after_the_end_the_feed_idles(migrated: MakeDatabase, tmp_path: Path) -> None:

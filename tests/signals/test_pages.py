@@ -74,9 +74,8 @@ def test_pages_say_when_the_recording_has_ended_and_how_to_begin_again(
     with database.transaction() as session:
         state = feeds.open_feed(session, "test", "replay", site.SOURCE)
         close_time = datetime(2018, 2, 8, tzinfo=UTC)
-        assert feeds.advance(
-            session, "test", state._replace(sequence=state.sequence + 1, close_time=close_time)
-        )
+        ended = state._replace(sequence=state.sequence + 1, timeframe="1d", close_time=close_time)
+        assert feeds.advance(session, "test", ended, 1)
         feeds.end(session, "test")
     for path in ("/dashboard", "/tickers/T1"):
         html = re.sub("</?time[^>]*>", "", page(client, path))

@@ -23,7 +23,7 @@ from shared.settings import environment
 from tests.signals import local_market
 from tests.signals.closing import ALL, close, stored
 from tests.signals.local_market import running, settings, wait_until
-from tests.signals.market import batches, random_walk
+from tests.signals.market import START, batches, random_walk
 from tests.signals.test_feed import write
 from tests.signals.test_runner import MakeDatabase, MakeUrl
 
@@ -49,7 +49,7 @@ def release(database: Database, sequence: int) -> None:
     with database.transaction() as session:
         feeds.open_feed(session, "test", "replay", "a test")
         for number in range(1, sequence + 1):
-            feeds.advance(session, "test", FeedState(number, "1h", None, None))
+            feeds.advance(session, "test", FeedState(number, "1h", START, None), 1)
 
 
 def held_locks(database: Database) -> int:

@@ -76,7 +76,7 @@ class Outlet:
         with self._database.transaction() as session:
             envelope = outbox.add(session, event, aggregate_id=self.feed, aggregate_version=sequence)
             state = FeedState(sequence, batch.timeframe, batch.close_time, envelope.id)
-            if not feeds.advance(session, self.feed, state):
+            if not feeds.advance(session, self.feed, state, len(batch)):
                 raise RuntimeError(f"another process sends the feed {self.feed} too")
         self.state = state
         BATCHES.labels(self.feed).inc()

@@ -45,19 +45,34 @@ def open_feed(session: Session, name: str, kind: str, source: str) -> FeedState:
     return FeedState(*row)
 
 
-def advance(session: Session, name: str, state: FeedState) -> bool:
-    """Move a feed on to `state`; False when it is not at the batch before (another process sends too)."""
+def advance(session: Session, name: str, state: FeedState, tickers: int) -> bool:
+    """Move a feed on to `state`, a batch of so many tickers, and list that batch as released.
+
+    False when the feed is not at the batch before (another process sends too).
+    """
     moved = session.execute(
         text(
             """
-            UPDATE feed SET sequence = :sequence, timeframe = :timeframe, close_time = :close_time,
-                outbox_id = :outbox_id, ended = false
-            WHERE name = :name AND sequence = :sequence - 1 RETURNING name
+            WITH moved AS (
+                UPDATE feed SET sequence = :sequence, timeframe = :timeframe, close_time = :close_time,
+                    outbox_id = :outbox_id, ended = false
+                WHERE name = :name AND sequence = :sequence - 1
+                RETURNING name, sequence, timeframe, close_time)
+            INSERT INTO released_batch (feed, sequence, timeframe, close_time, tickers)
+            SELECT name, sequence, timeframe, close_time, :tickers FROM moved RETURNING feed
             """
         ),
-        {"name": name, **state._asdict()},
+        {"name": name, "tickers": tickers, **state._asdict()},
     )
     return moved.first() is not None
+
+
+def note_unusable(session: Session, name: str, sequence: int) -> None:
+    """Remember of a released batch that none of its candles was sound and of its ticker's own timeframe."""
+    session.execute(
+        text("UPDATE released_batch SET unusable = true WHERE feed = :name AND sequence = :sequence"),
+        {"name": name, "sequence": sequence},
+    )
 
 
 def end(session: Session, name: str) -> None:
