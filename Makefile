@@ -31,7 +31,8 @@ up: setup ## the full stack in containers, http://127.0.0.1:8080
 	@$(BIN)/python -m embedded.container_secrets .env
 	$(COMPOSE) up --build --detach --wait
 
-bench: setup ## every benchmark, with its table
+bench: setup .venv/.bench-stamp ## every benchmark, with its table; installs the libraries and servers it compares with
+	@sh tests/install_servers.sh
 	@for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 chaos: setup ## the promises of reliability at full size
@@ -45,6 +46,11 @@ ifneq "$(shell $(BIN)/python -c 'import sys; print(sys.version_info >= (3, 11))'
 endif
 .venv/.stamp: pyproject.toml uv.lock .ci/setup_python
 	@sh .ci/setup_python
+
+# what the benchmarks compare with, beside what everybody needs
+.venv/.bench-stamp: .venv/.stamp
+	@sh .ci/setup_python bench
+	@touch $@
 
 node_modules/.stamp: package.json package-lock.json .venv/.stamp
 	@echo "Front-end packages (npm):"

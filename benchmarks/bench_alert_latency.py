@@ -5,9 +5,7 @@ three algorithms and keeps the live channel open. Each change counts from the mo
 candle go, once the replay's warm-up is through. Appends its table to benchmarks/results/alert_latency.md.
 """
 
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -21,7 +19,8 @@ import psycopg
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from embedded.postgres import PostgresServer  # noqa: E402 - the checkout is not installed
+from benchmarks import report  # noqa: E402 - the checkout is not installed
+from embedded.postgres import PostgresServer  # noqa: E402
 from embedded.valkey import ValkeyServer  # noqa: E402
 from tests.support.mailbox import Mailbox  # noqa: E402
 from tests.support.person import Person, ask_until_prepared, message  # noqa: E402
@@ -32,7 +31,6 @@ CHANGES = 200
 WARMUP = 250
 CALM_CLOSES = 5
 ASKED = ("golden_crossover", "pump_and_dump", "reversal_rsi")
-RESULTS = ROOT / "benchmarks" / "results" / "alert_latency.md"
 Key = tuple[str, str, str]
 
 
@@ -112,11 +110,11 @@ def _wait_for_the_pace(stack: Stack) -> None:
             evaluated = connection.execute(query).fetchone()[0]  # type: ignore[index]  # an aggregate
 
 
-def row(name: str, told: dict[Key, datetime], released: dict[Key, datetime]) -> str:
+def row(name: str, told: dict[Key, datetime], released: dict[Key, datetime]) -> list[str]:
     """A line of the table: milliseconds from release to being told."""
     spans = [(at - released[key]).total_seconds() * 1000 for key, at in told.items() if key in released]
     p50, p99, most = statistics.median(spans), _percentile(spans, 0.99), max(spans)
-    return f"| {name} | {len(spans)} | {p50:.0f} | {p99:.0f} | {most:.0f} |"
+    return [name, f"{len(spans)}", f"{p50:.0f}", f"{p99:.0f}", f"{most:.0f}"]
 
 
 def _percentile(values: Sequence[float], part: float) -> float:
@@ -126,30 +124,25 @@ def _percentile(values: Sequence[float], part: float) -> float:
 
 def main() -> None:
     """Measure, print the table and append it to the results."""
+    heading = report.run()
     with tempfile.TemporaryDirectory(prefix="boritrader-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)
         times = measure(folder)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    run = f"{datetime.now(UTC):%Y-%m-%d}, {commit or 'no commit'}, Python {platform.python_version()}"
-    table = "\n".join(
+    report.append(
+        "alert_latency.md",
+        "From a candle's close to the people who asked",
+        heading,
         [
-            f"\n## {run}\n",
-            "| from the candle's release to | changes | p50 ms | p99 ms | most ms |",
-            "|---|---|---|---|---|",
-            row("the browser's WebSocket", times.seen, times.released),
-            row("the mail server's acceptance", times.mailed, times.released),
-            "",
-        ]
+            report.table(
+                ["from the candle's release to", "changes", "p50 ms", "p99 ms", "most ms"],
+                [
+                    row("the browser's WebSocket", times.seen, times.released),
+                    row("the mail server's acceptance", times.mailed, times.released),
+                ],
+            )
+        ],
     )
-    print(table)
-    RESULTS.parent.mkdir(exist_ok=True)
-    if not RESULTS.exists():
-        RESULTS.write_text("# From a candle's close to the people who asked\n")
-    with RESULTS.open("a") as results:
-        results.write(table)
 
 
 if __name__ == "__main__":
