@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -23,9 +23,6 @@ from services.notify.unsubscribing import Subscription, UnsubscribeTokens
 from shared.web.filters import price
 
 TEMPLATES = Path(__file__).parent / "mail"
-REPLAY_AFTER = timedelta(days=1)
-"""A candle that is released so long after its close comes from a recording, and the mail says so."""
-
 _NAME_CHARS = 80
 _LARGE = 10_000
 _DECIDING_SIDE = {"BUY": "entry", "SELL": "exit"}
@@ -148,6 +145,6 @@ def _change(row: RowMapping) -> dict[str, Any]:
         "released_at": row["released_at"],
         "evaluated_at": row["evaluated_at"],
         "queued_at": row["queued_at"],
-        "is_replay": row["released_at"] - row["close_time"] > REPLAY_AFTER,
+        "is_replay": row["recorded"],
         "asked_for_all": row["asked"] == [ALL_TICKERS],
     }

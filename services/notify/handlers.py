@@ -9,7 +9,13 @@ from shared.bus import Handler
 from shared.contracts.auth import UserDeletedV1, UserRegisteredV1
 from shared.contracts.billing import EntitlementChangedV1
 from shared.contracts.envelope import Envelope, Event
-from shared.contracts.signals import AlgorithmsListedV1, TickersListedV1, ViewsChangedV1
+from shared.contracts.signals import (
+    AlgorithmsListedV1,
+    TickerRecoveredV1,
+    TickersListedV1,
+    TickerStaleV1,
+    ViewsChangedV1,
+)
 
 
 def user_registered(session: Session, envelope: Envelope[UserRegisteredV1]) -> None:
@@ -42,6 +48,16 @@ def views_changed(session: Session, envelope: Envelope[ViewsChangedV1]) -> None:
     service.tell(session, envelope.data)
 
 
+def ticker_stale(session: Session, envelope: Envelope[TickerStaleV1]) -> None:
+    """Open pages are to show tickers as STALE."""
+    service.mark_stale(session, envelope.data)
+
+
+def ticker_recovered(session: Session, envelope: Envelope[TickerRecoveredV1]) -> None:
+    """Open pages are to show tickers as STALE no more."""
+    service.mark_recovered(session, envelope.data)
+
+
 HANDLERS: Mapping[type[Event], Handler] = {
     UserRegisteredV1: user_registered,
     UserDeletedV1: user_deleted,
@@ -49,4 +65,6 @@ HANDLERS: Mapping[type[Event], Handler] = {
     TickersListedV1: tickers_listed,
     AlgorithmsListedV1: algorithms_listed,
     ViewsChangedV1: views_changed,
+    TickerStaleV1: ticker_stale,
+    TickerRecoveredV1: ticker_recovered,
 }

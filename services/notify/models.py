@@ -117,10 +117,17 @@ class Alert(Base):
 
 
 class ViewChange(Base):
-    """A fact that people are told of: one (algorithm, ticker) whose view turned at one close."""
+    """A fact that people are told of: one (algorithm, ticker) whose view turned at one close.
+
+    ``recorded`` says that its candle came from a recording. A ``late`` one was decided so long after its
+    close that nobody was told.
+    """
 
     __tablename__ = "view_change"
-    __table_args__ = (UniqueConstraint("algorithm", "ticker", "timeframe", "close_time"),)
+    __table_args__ = (
+        UniqueConstraint("algorithm", "ticker", "timeframe", "close_time"),
+        Index("ix_view_change_late", "algorithm", "close_time", postgresql_where=text("late")),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     algorithm: Mapped[str] = mapped_column(Text)
@@ -137,6 +144,8 @@ class ViewChange(Base):
     released_at: Mapped[datetime] = mapped_column(Time)
     evaluated_at: Mapped[datetime] = mapped_column(Time)
     queued_at: Mapped[datetime] = mapped_column(Time)
+    recorded: Mapped[bool]
+    late: Mapped[bool]
 
 
 class Delivery(Base):
@@ -212,6 +221,20 @@ class BoardView(Base):
     close: Mapped[float] = mapped_column(Double)
 
 
+class BoardSilence(Base):
+    """Projection of signals: a ticker that fell silent, STALE ``since``; None when candles came again.
+
+    ``last_close`` is that of its newest candle known here, by which older news is told from newer.
+    """
+
+    __tablename__ = "board_silence"
+
+    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
+    timeframe: Mapped[str] = mapped_column(Text, primary_key=True)
+    last_close: Mapped[datetime] = mapped_column(Time)
+    since: Mapped[datetime | None] = mapped_column(Time)
+
+
 class LiveCounter(Base):
     """The one row that numbers the live channel: ``n`` was given last, all up to ``purged_to`` is forgotten.
 
@@ -228,11 +251,11 @@ class LiveCounter(Base):
 
 
 class LiveMessage(Base):
-    """A message of the live channel: ``views_changed`` for all, ``alert`` for those with a live delivery."""
+    """A message of the live channel: ``alert`` for those with a live delivery, the other types for all."""
 
     __tablename__ = "live_message"
     __table_args__ = (
-        CheckConstraint("type IN ('views_changed', 'alert')", name="type"),
+        CheckConstraint("type IN ('views_changed', 'alert', 'stale')", name="type"),
         Index("ix_live_message_created_at", "created_at"),
     )
 

@@ -63,7 +63,11 @@ class Receipt(BaseModel):
 
 
 class InboxItem(BaseModel):
-    """A view change that a person was told of, with its why and its receipt."""
+    """A view change that a person was told of, with its why and its receipt.
+
+    A ``late`` one was decided so long after its close that nobody was told: it stands here for the person's
+    alert that covers it.
+    """
 
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
 
@@ -76,6 +80,7 @@ class InboxItem(BaseModel):
     from_view: View = Field(alias="from")
     to_view: View = Field(alias="to")
     close: float
+    late: bool
     why: list[dict[str, Any]]
     receipt: Receipt
     told: list[Told]

@@ -12,13 +12,19 @@ from sqlalchemy.orm import Session
 from services.notify import errors
 from services.notify.constants import CHANNELS, LIVE, MAIL, WORKING_CHANNELS
 from services.notify.models import Alert, CatalogueAlgorithm, Entitlement
-from services.notify.repository import catalogue, changes, deliveries, live_log, people, wishes
+from services.notify.repository import catalogue, changes, deliveries, live_log, people, silences, wishes
 from services.notify.repository.wishes import AlertRow
 from services.notify.unsubscribing import Subscription
 from shared.contracts.auth import UserRegisteredV1
 from shared.contracts.billing import EntitlementChangedV1
 from shared.contracts.notify import LiveMessageAddedV1
-from shared.contracts.signals import AlgorithmsListedV1, TickersListedV1, ViewsChangedV1
+from shared.contracts.signals import (
+    AlgorithmsListedV1,
+    TickerRecoveredV1,
+    TickersListedV1,
+    TickerStaleV1,
+    ViewsChangedV1,
+)
 from shared.db import outbox
 
 
@@ -68,21 +74,43 @@ def list_algorithms(session: Session, event: AlgorithmsListedV1, version: int) -
 def tell(session: Session, event: ViewsChangedV1) -> None:
     """Tell everybody who asked, each once: a fact, so its place among other events does not matter.
 
-    A change that came before, be it under another message id, tells nobody again.
+    A change that came before, be it under another message id, tells nobody again. A late one moves the
+    board and alerts nobody.
     """
     new = changes.record_changes(session, event)
     if not new:
         return
-    told = deliveries.fan_out(session, [change["id"] for change in new])
+    told = {} if event.late else deliveries.fan_out(session, [change["id"] for change in new])
     moment = {"timeframe": event.timeframe, "close_time": deliveries.iso(event.close_time)}
-    views = moment | {"changes": [_wire(change) for change in new]}
+    views = moment | {"late": event.late, "changes": [_wire(change) for change in new]}
     alerts = [
         (change["id"], moment | _wire(change) | {"algorithm_name": change["algorithm_name"]})
         for change in new
         if LIVE in told.get(change["id"], {})
     ]
-    n = live_log.append(session, views, alerts)
-    outbox.add(session, LiveMessageAddedV1(n=n), aggregate_id="live", aggregate_version=n)
+    _show(session, "views_changed", views, alerts)
+
+
+def mark_stale(session: Session, event: TickerStaleV1) -> None:
+    """Show tickers as STALE to everybody, unless a newer candle of theirs is known."""
+    new = silences.fall_silent(session, event)
+    if new:
+        data = {
+            "timeframe": event.timeframe,
+            "as_of": deliveries.iso(event.as_of),
+            "tickers": [
+                {"ticker": each.ticker, "last_close": deliveries.iso(each.last_close)} for each in new
+            ],
+        }
+        _show(session, "stale", data)
+
+
+def mark_recovered(session: Session, event: TickerRecoveredV1) -> None:
+    """Show tickers as STALE no more to everybody, unless they fell silent anew since."""
+    new = silences.recover(session, event)
+    if new:
+        close_time = deliveries.iso(event.close_time)
+        _show(session, "stale", {"timeframe": event.timeframe, "close_time": close_time, "recovered": new})
 
 
 def offer(session: Session, user_id: str) -> Offer:
@@ -175,6 +203,7 @@ def inbox_item(row: Row[Any]) -> dict[str, Any]:
         "from": row.from_view,
         "to": row.to_view,
         "close": row.close,
+        "late": row.late,
         "why": row.why,
         "receipt": {
             "closed_at": row.close_time,
@@ -184,6 +213,13 @@ def inbox_item(row: Row[Any]) -> dict[str, Any]:
         },
         "told": [_told(delivery, row.released_at) for delivery in row.deliveries],
     }
+
+
+def _show(
+    session: Session, kind: str, data: dict[str, Any], alerts: Sequence[tuple[int, dict[str, Any]]] = ()
+) -> None:
+    n = live_log.append(session, kind, data, alerts)
+    outbox.add(session, LiveMessageAddedV1(n=n), aggregate_id="live", aggregate_version=n)
 
 
 def _wire(change: RowMapping) -> dict[str, Any]:

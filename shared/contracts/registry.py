@@ -17,6 +17,8 @@ EVENTS: dict[str, type[Event]] = {
         notify.LiveMessageAddedV1,
         signals.CandlesClosedV1,
         signals.ViewsChangedV1,
+        signals.TickerStaleV1,
+        signals.TickerRecoveredV1,
         signals.TickersListedV1,
         signals.AlgorithmsListedV1,
     )

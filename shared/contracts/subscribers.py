@@ -18,6 +18,8 @@ SUBSCRIBERS: dict[str, tuple[type[Event], ...]] = {
         signals.TickersListedV1,
         signals.AlgorithmsListedV1,
         signals.ViewsChangedV1,
+        signals.TickerStaleV1,
+        signals.TickerRecoveredV1,
     ),
 }
 """Queue of a role -> the events that it handles."""

@@ -21,7 +21,10 @@ from shared.contracts.signals import (
     LedgerPosition,
     ListedAlgorithm,
     ListedTicker,
+    SilentTicker,
+    TickerRecoveredV1,
     TickersListedV1,
+    TickerStaleV1,
     View,
     ViewChange,
     ViewsChangedV1,
@@ -115,7 +118,9 @@ def change(
     )
 
 
-def changed(*changes: ViewChange, hours: int = 0) -> ViewsChangedV1:
+def changed(
+    *changes: ViewChange, hours: int = 0, recorded: bool = False, late: bool = False
+) -> ViewsChangedV1:
     """Changes at one close, ``hours`` after CLOSE, evaluated within a second."""
     close = CLOSE + timedelta(hours=hours)
     return ViewsChangedV1(
@@ -123,10 +128,22 @@ def changed(*changes: ViewChange, hours: int = 0) -> ViewsChangedV1:
         close_time=close,
         released_at=close + timedelta(milliseconds=200),
         evaluated_at=close + timedelta(milliseconds=450),
-        recorded=False,
-        late=False,
+        recorded=recorded,
+        late=late,
         changes=changes,
     )
+
+
+def stale(*tickers: str, hours: int = 0) -> TickerStaleV1:
+    """Tickers whose last candle closed ``hours`` after CLOSE, found out two hours later."""
+    last_close = CLOSE + timedelta(hours=hours)
+    silent = tuple(SilentTicker(ticker=ticker, last_close=last_close) for ticker in tickers)
+    return TickerStaleV1(timeframe="1h", as_of=last_close + timedelta(hours=2), tickers=silent)
+
+
+def recovered(*tickers: str, hours: int = 0) -> TickerRecoveredV1:
+    """Tickers of which a candle came that closed ``hours`` after CLOSE."""
+    return TickerRecoveredV1(timeframe="1h", close_time=CLOSE + timedelta(hours=hours), tickers=tickers)
 
 
 def person(database: Database, user_id: str, **entitlement: Any) -> None:

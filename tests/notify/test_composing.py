@@ -91,11 +91,7 @@ def test_a_replayed_candle_is_called_a_replay(
     handle(database, registered("ada"))
     handle(database, entitled("ada"))
     alert(database, "ada", "BTCUSD")
-    event = changed(change("BTCUSD"))
-    late = event.model_copy(
-        update={name: getattr(event, name) + timedelta(days=400) for name in ("released_at", "evaluated_at")}
-    )
-    handle(database, late)
+    handle(database, changed(change("BTCUSD"), recorded=True))
     execute(database, "UPDATE delivery SET state = 'cancelled' WHERE kind = 'welcome'")
     mail = compose("view_changed", ticker="ETHUSD")
     assert "This is a replay of recorded market data" in part(mail, "plain")

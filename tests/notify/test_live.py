@@ -63,6 +63,7 @@ def test_a_new_page_gets_the_board_then_what_changes(
         "data": {
             "timeframe": "1h",
             "close_time": "2026-11-20T14:00:00Z",
+            "late": False,
             "changes": [
                 {"algorithm": CROSSOVER, "ticker": "ETHUSD", "from": "HOLD", "to": "BUY", "close": 43250.5}
             ],

@@ -16,10 +16,8 @@ def frame(n: int, kind: str, time: datetime, data: Any) -> str:
 
 
 def snapshot_frame(taken: Snapshot, time: datetime) -> str:
-    """The ``snapshot`` message; the views go in as the text that the database made."""
-    data = orjson.Fragment(
-        b'{"views":' + taken.views + b',"as_of":' + orjson.dumps(time, option=orjson.OPT_UTC_Z) + b"}"
-    )
+    """The ``snapshot`` message; views and STALE tickers go in as the text that the database made."""
+    data = {"views": orjson.Fragment(taken.views), "stale": orjson.Fragment(taken.stale), "as_of": time}
     return frame(taken.n, "snapshot", time, data)
 
 

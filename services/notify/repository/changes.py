@@ -14,10 +14,10 @@ _RECORD_CHANGES = text(
     WITH change AS (
         INSERT INTO view_change (algorithm, algorithm_version, ticker, timeframe, close_time, from_view,
                                  to_view, close, why, ledger_partition, ledger_sequence, released_at,
-                                 evaluated_at, queued_at)
+                                 evaluated_at, queued_at, recorded, late)
         SELECT algorithm, algorithm_version, ticker, :timeframe, :close_time, "from", "to",
                close, why, (ledger->>'partition')::int, (ledger->>'sequence')::bigint,
-               :released_at, :evaluated_at, clock_timestamp()
+               :released_at, :evaluated_at, clock_timestamp(), :recorded, :late
           FROM jsonb_to_recordset(CAST(:changes AS jsonb)) AS given(
                algorithm text, algorithm_version text, ticker text, "from" text, "to" text, close float8,
                why jsonb, ledger jsonb)
@@ -39,21 +39,30 @@ _RECORD_CHANGES = text(
     """
 )
 
+# What was told has deliveries. A late change has none: it is found by the alerts that would have told of it,
+# had it been decided in time.
 _INBOX = text(
     """
     SELECT c.id, c.algorithm, coalesce(listed.name, c.algorithm) AS algorithm_name, c.ticker, c.timeframe,
            c.close_time, c.from_view, c.to_view, c.close, c.why, c.released_at, c.evaluated_at, c.queued_at,
-           told.deliveries
-      FROM (SELECT view_change_id,
-                   jsonb_agg(jsonb_build_object('channel', channel, 'state', state,
-                                                'accepted_at', receipt->>'accepted_at')
-                             ORDER BY channel) AS deliveries
-              FROM delivery
-             WHERE user_id = :user_id AND view_change_id < :before
-             GROUP BY view_change_id ORDER BY view_change_id DESC LIMIT :limit) told
-      JOIN view_change c ON c.id = told.view_change_id
+           c.late, found.deliveries
+      FROM ((SELECT view_change_id,
+                    jsonb_agg(jsonb_build_object('channel', channel, 'state', state,
+                                                 'accepted_at', receipt->>'accepted_at')
+                              ORDER BY channel) AS deliveries
+               FROM delivery
+              WHERE user_id = :user_id AND view_change_id < :before
+              GROUP BY view_change_id ORDER BY view_change_id DESC LIMIT :limit)
+            UNION ALL
+            (SELECT DISTINCT late.id, CAST('[]' AS jsonb)
+               FROM alert a
+               JOIN view_change late ON late.late AND late.algorithm = a.algorithm
+                    AND late.close_time > a.created_at AND (a.ticker IS NULL OR a.ticker = late.ticker)
+              WHERE a.user_id = :user_id AND a.channels <> '{}' AND late.id < :before
+              ORDER BY late.id DESC LIMIT :limit)) AS found
+      JOIN view_change c ON c.id = found.view_change_id
       LEFT JOIN catalogue_algorithm listed ON listed.key = c.algorithm
-     ORDER BY c.id DESC
+     ORDER BY c.id DESC LIMIT :limit
     """
 )
 
@@ -70,6 +79,8 @@ def record_changes(session: Session, event: ViewsChangedV1) -> Sequence[RowMappi
         "close_time": event.close_time,
         "released_at": event.released_at,
         "evaluated_at": event.evaluated_at,
+        "recorded": event.recorded,
+        "late": event.late,
     }
     return session.execute(_RECORD_CHANGES, parameters).mappings().all()
 
@@ -77,6 +88,9 @@ def record_changes(session: Session, event: ViewsChangedV1) -> Sequence[RowMappi
 def inbox(
     connection: Connection | Session, user_id: str, *, before: int | None, limit: int
 ) -> Sequence[Row[Any]]:
-    """What the person was told before a view change's id, newest first; one row for each change."""
+    """What the person was told before a view change's id, newest first; one row for each change.
+
+    A late change that their alerts cover is there too, without deliveries.
+    """
     parameters = {"user_id": user_id, "before": before if before is not None else 2**63 - 1, "limit": limit}
     return connection.execute(_INBOX, parameters).all()

@@ -87,7 +87,7 @@ _CLAIM = text(
            contact.email, contact.user_name,
            c.algorithm, coalesce(listed.name, c.algorithm) AS algorithm_name, c.algorithm_version, c.ticker,
            c.timeframe, c.close_time, c.from_view, c.to_view, c.close, c.why, c.ledger_partition,
-           c.ledger_sequence, c.released_at, c.evaluated_at, c.queued_at
+           c.ledger_sequence, c.released_at, c.evaluated_at, c.queued_at, c.recorded
       FROM claimed
       LEFT JOIN contact ON contact.user_id = claimed.user_id
       LEFT JOIN view_change c ON c.id = claimed.view_change_id

@@ -20,7 +20,12 @@ _SNAPSHOT = text(
                        'algorithm', algorithm, 'ticker', ticker, 'timeframe', timeframe, 'view', view,
                        'since', to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
                        'close', close)
-                       ORDER BY ticker, algorithm), '[]') FROM board_view)::text
+                       ORDER BY ticker, algorithm), '[]') FROM board_view)::text,
+           (SELECT coalesce(json_agg(json_build_object(
+                       'ticker', ticker, 'timeframe', timeframe,
+                       'since', to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+                       'last_close', to_char(last_close AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+                       ORDER BY ticker, timeframe), '[]') FROM board_silence WHERE since IS NOT NULL)::text
     """
 )
 _STATE = text("SELECT n, purged_to FROM live_counter")
@@ -51,10 +56,11 @@ _PURGE = text(
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The whole board as JSON text, including everything up to the number ``n``."""
+    """The whole board, views and STALE tickers, as JSON text, including everything up to the number ``n``."""
 
     n: int
     views: bytes
+    stale: bytes
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,10 @@ class Message:
 
 
 def append(
-    session: Session, views: Mapping[str, Any], alerts: Sequence[tuple[int, Mapping[str, Any]]]
+    session: Session,
+    kind: str,
+    data: Mapping[str, Any],
+    alerts: Sequence[tuple[int, Mapping[str, Any]]] = (),
 ) -> int:
     """Add the message for everybody, then one for each change that people have live alerts on.
 
@@ -87,9 +96,7 @@ def append(
     """
     last: int = session.execute(_TAKE, {"count": 1 + len(alerts)}).scalar_one()
     first = last - len(alerts)
-    rows: list[dict[str, Any]] = [
-        {"n": first, "type": "views_changed", "data": dict(views), "view_change_id": None}
-    ]
+    rows: list[dict[str, Any]] = [{"n": first, "type": kind, "data": dict(data), "view_change_id": None}]
     rows += [
         {"n": first + place, "type": "alert", "data": dict(data), "view_change_id": change}
         for place, (change, data) in enumerate(alerts, start=1)
@@ -105,8 +112,8 @@ def last_number(connection: Connection) -> int:
 
 def snapshot(connection: Connection) -> Snapshot:
     """The board as it is now."""
-    n, views = connection.execute(_SNAPSHOT).one()
-    return Snapshot(n, str(views).encode())
+    n, views, stale = connection.execute(_SNAPSHOT).one()
+    return Snapshot(n, str(views).encode(), str(stale).encode())
 
 
 def after(connection: Connection, number: int, users: Sequence[str], *, limit: int) -> list[Message] | None:
