@@ -121,24 +121,44 @@ class StepResult:
 
 
 class _Position:
-    """State of one algorithm: view and entry price per ticker."""
+    """State of one algorithm: view and entry price per ticker, and the highest close if it follows it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, follows_highest_close: bool) -> None:
         self.views: CodeArray = np.zeros(0, dtype=np.int8)
         self.entry_prices: FloatArray = np.zeros(0)
+        self.highest_closes: FloatArray | None = np.zeros(0) if follows_highest_close else None
 
     def grow(self, capacity: int) -> None:
         self.views = grown(self.views, capacity, HOLD)
         self.entry_prices = grown(self.entry_prices, capacity, np.nan)
+        if self.highest_closes is not None:
+            self.highest_closes = grown(self.highest_closes, capacity, np.nan)
 
     def snapshot(self, rows: IntArray) -> dict[str, StateArray]:
         """Its state of some rows, by the names of EngineState behind the algorithm's key."""
-        return {"view": self.views[rows], "entry_price": self.entry_prices[rows]}
+        parts: dict[str, StateArray] = {"view": self.views[rows], "entry_price": self.entry_prices[rows]}
+        if self.highest_closes is not None:
+            parts["highest_close"] = self.highest_closes[rows]
+        return parts
+
+    def lacks_highest_close(self, parts: Mapping[str, StateArray]) -> bool:
+        """Whether a state knows entries of it, but not the highest closes since."""
+        return self.highest_closes is not None and "view" in parts and "highest_close" not in parts
 
     def restore(self, rows: IntArray, parts: Mapping[str, StateArray]) -> None:
         """Take back what `snapshot` gave; HOLD without an entry where it gave nothing."""
         self.views[rows] = parts.get("view", HOLD)
         self.entry_prices[rows] = parts.get("entry_price", np.nan)
+        if self.highest_closes is not None:
+            self.highest_closes[rows] = parts.get("highest_close", np.nan)
+
+    def followed(self, rows: Rows, close: FloatArray) -> FloatArray | None:
+        """The highest closes since entry once these closes have come; None if it does not follow them."""
+        if self.highest_closes is None:
+            return None
+        highest: FloatArray = np.maximum(self.highest_closes[rows], close)
+        self.highest_closes[rows] = highest
+        return highest
 
     def turn(self, rows: Rows, turned: NDArray[np.intp], signal: CodeArray, close: FloatArray) -> CodeArray:
         """Turn the views of the step's tickers at `turned` to their signal; the views after it.
@@ -149,7 +169,10 @@ class _Position:
         views[turned] = signal[turned]
         self.views[rows] = views
         places = turned if isinstance(rows, slice) else rows[turned]
-        self.entry_prices[places] = np.where(signal[turned] == BUY, close[turned], np.nan)
+        entries = np.where(signal[turned] == BUY, close[turned], np.nan)
+        self.entry_prices[places] = entries
+        if self.highest_closes is not None:
+            self.highest_closes[places] = entries
         return views
 
 
@@ -172,7 +195,9 @@ class Engine:
         needed = {name for algorithm in self.algorithms for name in algorithm.indicators}
         self._indicators = IndicatorSet(needed.union(indicators))
         self._names = {each.key: frozenset(COLUMNS + tuple(each.indicators)) for each in self.algorithms}
-        self._positions = {key: _Position() for key in keys}
+        self._positions = {
+            each.key: _Position(follows_highest_close=each.follows_highest_close) for each in self.algorithms
+        }
         self._rows: dict[str, int] = {}
         self._capacity = 0
         self._counts: IntArray = np.zeros(0, dtype=np.int64)
@@ -206,18 +231,24 @@ class Engine:
         """Take an algorithm's views, with the close at which each turned, from a record of what was told.
 
         For a restart: the candles are stepped again first, then this says what people know. A ticker that
-        `held` does not name has the view HOLD; one that the engine has not seen is passed over.
+        `held` does not name has the view HOLD; one that the engine has not seen is passed over. Where the
+        candles gave another entry, the highest close since it is the entry price or the last close.
         """
         position = self._positions.get(algorithm)
         if position is None:
             return
+        stepped = position.entry_prices
         position.views[:] = HOLD
-        position.entry_prices[:] = np.nan
+        position.entry_prices = np.full(self._capacity, np.nan)
         for ticker, (view, close) in held.items():
             row = self._rows.get(ticker)
             if row is not None:
                 position.views[row] = _CODES[view]
                 position.entry_prices[row] = close if view is Signal.BUY else np.nan
+        if position.highest_closes is not None:
+            other = position.entry_prices != stepped
+            known = np.maximum(position.entry_prices, self._latest["close"])
+            position.highest_closes[other] = known[other]
 
     def snapshot(self, tickers: Iterable[str]) -> EngineState:
         """The state of those of its tickers that are among `tickers`."""
@@ -242,6 +273,12 @@ class Engine:
             raise ValueError(f"a state of {state.timeframe} in an engine of {self.timeframe}")
         arrays = state.arrays
         missing = [name for name in self._indicators.names if f"latest/{name}" not in arrays]
+        parts = {key: state.of_algorithm(key) for key in self._positions}
+        missing += [
+            f"highest closes of {key}"
+            for key, position in self._positions.items()
+            if position.lacks_highest_close(parts[key])
+        ]
         if missing:
             raise IncompleteState(missing)
         rows = self._numbers_of(state.tickers)
@@ -251,9 +288,7 @@ class Engine:
             values[rows] = arrays[f"latest/{name}"]
         self._indicators.restore(rows, self._counts[rows], arrays)
         for key, position in self._positions.items():
-            prefix = f"algorithm/{key}/"
-            own = {name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)}
-            position.restore(rows, own)
+            position.restore(rows, parts[key])
 
     def _advance(self, rows: Rows, batch: CandleBatch) -> StepResult:
         counts = self._counts[rows]
@@ -268,7 +303,14 @@ class Engine:
         failures: list[Failure] = []
         for algorithm in self.algorithms:
             key, position = algorithm.key, self._positions[algorithm.key]
-            frame = Frame(current, previous, _read_only(position.entry_prices[rows]), self._names[key])
+            entry_price, highest = position.entry_prices[rows], position.followed(rows, batch.close)
+            frame = Frame(
+                current,
+                previous,
+                _read_only(entry_price),
+                self._names[key],
+                None if highest is None else _read_only(highest),
+            )
             held = position.views[rows]
             try:
                 entry = Rule.of(algorithm.entry(frame), len(batch))

@@ -95,6 +95,12 @@ class EngineState:
         arrays = {name: array[..., places] for name, array in self.arrays.items()}
         return EngineState(self.timeframe, tuple(self.tickers[at] for at in places.tolist()), arrays)
 
+    def of_algorithm(self, key: str) -> dict[str, StateArray]:
+        """The arrays of one algorithm by the names of their parts; none if the state does not know it."""
+        prefix = f"algorithm/{key}/"
+        own = (name for name in self.arrays if name.startswith(prefix))
+        return {name.removeprefix(prefix): self.arrays[name] for name in own}
+
     def last_candles(self) -> Iterator[Candle]:
         """The last candle of each ticker: behind it a restored engine goes on."""
         columns = (self.arrays[f"latest/{name}"].tolist() for name in COLUMNS)

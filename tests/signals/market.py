@@ -1,6 +1,6 @@
 """Candles for tests: recorded ones, generated ones, and the way to send them through an engine."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from services.signals.algorithms.base import Algorithm
 from services.signals.candles import CandleBatch, FloatArray, length_of
-from services.signals.engine import Engine, StepResult
+from services.signals.engine import Engine, Signal, StepResult
 from services.signals.feeds.csv_files import TickerCandles, read_directory
 
 DATA = Path(__file__).parent / "data"
@@ -24,6 +24,21 @@ def recorded() -> list[TickerCandles]:
     recordings = [read_directory(DATA / folder) for folder in ("daily", "m15")]
     assert not any(recording.rejected for recording in recordings)
     return [each for recording in recordings for each in recording.tickers]
+
+
+@cache
+def markets() -> dict[str, FloatArray]:
+    """Candles by ticker on which every algorithm buys and sells: the recorded ones and generated ones.
+
+    The longest recording comes in parts, each a ticker of its own, so that all are about as long.
+    """
+    closes = random_walk(3000, 1, seed=8)[:, 0]
+    volumes = np.random.default_rng(8).choice([0.0, 1.0, 2.0, 3.0, 10.0], 3000)
+    parts = {"generated": np.column_stack([closes, closes, closes, closes, volumes])}
+    for each in recorded():
+        pieces = np.array_split(each.values, -(-len(each.values) // 4000))
+        parts.update((f"{each.ticker}-{number}", piece) for number, piece in enumerate(pieces))
+    return parts
 
 
 def random_walk(steps: int, tickers: int, seed: int) -> FloatArray:
@@ -59,6 +74,28 @@ def one_ticker(values: FloatArray, ticker: str = "T0") -> Iterator[CandleBatch]:
         yield CandleBatch(
             "1h", close_time, (ticker,), *(row[column : column + 1].copy() for column in range(5))
         )
+
+
+def side_by_side(series: Mapping[str, FloatArray]) -> Iterator[CandleBatch]:
+    """Hourly batches of the n-th candle of every ticker that has so many, whatever its time was.
+
+    `series` are open, high, low, close, volume of shape (candles, 5) by ticker. What an engine says of a
+    ticker does not depend on its neighbours, so that many are as good as one after the other, and faster.
+    """
+    for number in range(max(map(len, series.values()))):
+        there = {ticker: values[number] for ticker, values in series.items() if number < len(values)}
+        columns = np.array(list(there.values())).T.copy()
+        yield CandleBatch("1h", START + (number + 1) * length_of("1h"), tuple(there), *columns)
+
+
+def told(results: Iterable[StepResult], key: str) -> dict[str, list[tuple[str, str]]]:
+    """Ticker -> signal and view of one algorithm at each of its candles."""
+    out: dict[str, list[tuple[str, str]]] = {}
+    for result in results:
+        codes = zip(result.signals[key].tolist(), result.views[key].tolist(), strict=True)
+        for ticker, (signal, view) in zip(result.batch.tickers, codes, strict=True):
+            out.setdefault(ticker, []).append((Signal.of(signal).value, Signal.of(view).value))
+    return out
 
 
 def run(

@@ -106,22 +106,35 @@ RULES = {
 }
 
 
+def stop_loss(p, close, since_entry):
+    return le(close, (1 - p) * since_entry[0])
+
+
+def trailing_stop_loss(p, close, since_entry):
+    return le(close, (1 - p) * max(since_entry))
+
+
 def signals_and_views(values):
     """Rule key -> (signal, view) at every candle of one ticker; values of shape (candles, 5)."""
     candles = Candles(values)
-    return {key: _follow(rule, candles) for key, rule in RULES.items()}
+    return {key: follow(rule, candles) for key, rule in RULES.items()}
 
 
-def _follow(rule, candles):
-    view, entry_price = "HOLD", None
+def follow(rule, candles, overlay=None, p=None):
+    """(signal, view) of a rule at every candle, with an overlay or without."""
+    view, since_entry = "HOLD", []
     out = []
     for at in range(candles.length):
         candles.at = at
-        entry, exit_ = rule(candles, entry_price)
+        entry, exit_ = rule(candles, since_entry[0] if since_entry else None)
+        if view == "BUY":
+            since_entry.append(candles["close"])
+            if overlay and overlay(p, candles["close"], since_entry):
+                entry, exit_ = False, True
         signal = "BUY" if entry else "SELL" if exit_ else "HOLD"
         if signal == "BUY" and view != "BUY":
-            view, entry_price = "BUY", candles["close"]
+            view, since_entry = "BUY", [candles["close"]]
         elif signal == "SELL" and view != "SELL":
-            view, entry_price = "SELL", None
+            view, since_entry = "SELL", []
         out.append((signal, view))
     return out

@@ -28,9 +28,8 @@ from services.signals.algorithms.base import (
     less,
     less_or_equal,
 )
-from services.signals.engine import Signal
 from services.signals.indicators import IndicatorSet
-from tests.signals.market import one_ticker, random_walk, recorded, run
+from tests.signals.market import markets, run, side_by_side, told
 from tests.signals.reference import ge, gt, le, lt, signals_and_views
 
 PUBLISHED = {
@@ -59,34 +58,30 @@ def test_every_algorithm_states_its_numbers_and_known_indicators():
         assert IndicatorSet(algorithm.indicators).names == tuple(sorted(algorithm.indicators))
 
 
-def generated():
-    closes = random_walk(3000, 1, seed=8)[:, 0]
-    volumes = np.random.default_rng(8).choice([0.0, 1.0, 2.0, 3.0, 10.0], 3000)
-    return np.column_stack([closes, closes, closes, closes, volumes])
-
-
-MARKETS = {**{each.ticker: each.values for each in recorded()}, "generated": generated()}
+@cache
+def reference_of(ticker):
+    return signals_and_views(markets()[ticker])
 
 
 @cache
-def reference_of(ticker):
-    return signals_and_views(MARKETS[ticker])
+def told_by(key):
+    return told(results_on_markets(), key)
 
 
-@pytest.mark.parametrize("ticker", MARKETS)
+@cache
+def results_on_markets():
+    return run(side_by_side(markets()), ALGORITHMS.values())
+
+
+@pytest.mark.parametrize("ticker", markets())
 def test_all_say_what_the_slow_reference_says(ticker):
-    results = run(one_ticker(MARKETS[ticker]), ALGORITHMS.values())
     for key, expected in reference_of(ticker).items():
-        ours = [
-            (str(Signal.of(int(result.signals[key][0]))), str(Signal.of(int(result.views[key][0]))))
-            for result in results
-        ]
-        assert ours == expected, key
+        assert told_by(key)[ticker] == expected, key
 
 
 def test_the_markets_make_every_algorithm_buy_and_sell():
     for key in ALGORITHMS:
-        views = {view for ticker in MARKETS for _, view in reference_of(ticker)[key]}
+        views = {view for ticker in markets() for _, view in reference_of(ticker)[key]}
         assert views == {"HOLD", "BUY", "SELL"}
 
 

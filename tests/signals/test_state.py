@@ -7,12 +7,17 @@ from hypothesis import strategies as st
 
 from services.signals.algorithms import ALGORITHMS
 from services.signals.algorithms.base import Algorithm
+from services.signals.algorithms.overlays import overlaid
 from services.signals.candles import CandleBatch
 from services.signals.engine import Engine
 from services.signals.state import BrokenState, EngineState, IncompleteState
 from tests.signals.market import INDICATORS, batches, random_walk
 
 TICKERS = ("T0", "T1", "T2", "T3", "T4")
+OVERLAYS = [
+    overlaid(ALGORITHMS["reversal_rsi"], "stop_loss_5"),
+    overlaid(ALGORITHMS["dollar_cost_averaging"], "trailing_stop_loss_7.5"),
+]
 
 
 def market(seed: int, steps: int = 260, gaps: float = 0.1) -> list[CandleBatch]:
@@ -25,7 +30,7 @@ def market(seed: int, steps: int = 260, gaps: float = 0.1) -> list[CandleBatch]:
 
 
 def engine() -> Engine:
-    return Engine("1h", ALGORITHMS.values(), INDICATORS)
+    return Engine("1h", [*ALGORITHMS.values(), *OVERLAYS], INDICATORS)
 
 
 def ran(stream: list[CandleBatch], made: Engine | None = None) -> Engine:
@@ -152,6 +157,15 @@ def test_algorithm_that_the_state_does_not_know_starts_at_hold():
     assert not state["algorithm/simple_trend_ride/view"].any()
     assert np.isnan(state["algorithm/simple_trend_ride/entry_price"]).all()
     assert not any(name.startswith("algorithm/reversal_rsi/") for name in state)
+
+
+def test_algorithm_that_begins_to_follow_its_highest_close_is_refused_a_state_without():
+    class Following(type(ALGORITHMS["reversal_rsi"])):
+        follows_highest_close = True
+
+    state = ran(market(8), Engine("1h", [ALGORITHMS["reversal_rsi"]])).snapshot(TICKERS)
+    with pytest.raises(IncompleteState, match="the state lacks highest closes of reversal_rsi"):
+        Engine("1h", [Following()]).restore(state)
 
 
 def test_last_candles_are_those_behind_which_it_goes_on():

@@ -63,7 +63,9 @@ class Frame(Series):
     """What an algorithm sees of one step: the candle that closed, the one before, its entry prices.
 
     `previous` is the ticker's candle before, NaN throughout where there is none. `entry_price` is the
-    close at which the view turned to BUY, NaN while it is not BUY. All arrays are read-only.
+    close at which the view turned to BUY, NaN while it is not BUY. `highest_close`, for an algorithm that
+    follows it, is the highest close since then, that one and this candle's included; NaN likewise. All
+    arrays are read-only.
     """
 
     def __init__(
@@ -72,10 +74,19 @@ class Frame(Series):
         previous: Mapping[str, FloatArray],
         entry_price: FloatArray,
         names: frozenset[str],
+        highest_close: FloatArray | None = None,
     ) -> None:
         super().__init__(columns, names)
         self.previous = Series(previous, names)
         self.entry_price = entry_price
+        self._highest_close = highest_close
+
+    @property
+    def highest_close(self) -> FloatArray:
+        """The highest close since the entry. Raises LookupError where the algorithm does not follow it."""
+        if self._highest_close is None:
+            raise LookupError("highest_close is there for algorithms that set follows_highest_close")
+        return self._highest_close
 
 
 class Term(NamedTuple):
@@ -173,8 +184,9 @@ class Algorithm(ABC):
     """One published rule. Subclasses are frozen dataclasses whose fields are the rule's parameters.
 
     `key` names it for ever; `version` changes with the rule; `timeframe` is the default, a deployment
-    may set another; `indicators` are the names it reads from the frame. It sees no clock, network,
-    database or future candle, and keeps no state: all of that is the engine's.
+    may set another; `indicators` are the names it reads from the frame; `follows_highest_close` asks for
+    `frame.highest_close`. It sees no clock, network, database or future candle, and keeps no state: all
+    of that is the engine's.
     """
 
     key: str
@@ -182,6 +194,7 @@ class Algorithm(ABC):
     version: str
     timeframe: str
     indicators: tuple[str, ...] = ()
+    follows_highest_close: bool = False
 
     @property
     def parameters(self) -> dict[str, float]:
