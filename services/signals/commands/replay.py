@@ -2,22 +2,21 @@
 
 import argparse
 import csv
-import math
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from services.signals.algorithms import ALGORITHMS
 from services.signals.candles import TIMEFRAMES
-from services.signals.feeds.csv_files import Recording, read_directory
+from services.signals.commands import recordings
+from services.signals.commands.recordings import FAILED, GOOD, NOTHING_READ, ROWS_SKIPPED, STATUSES
+from services.signals.feeds.csv_files import Recording
 from services.signals.replay import (
     INDICATOR_HEADER,
     INDICATORS,
     SIGNAL_HEADER,
-    Moment,
     indicator_rows,
     replay,
     signal_rows,
@@ -28,12 +27,6 @@ if TYPE_CHECKING:
 
     from services.signals.algorithms.base import Algorithm
 
-GOOD, FAILED, NOTHING_READ, ROWS_SKIPPED = 0, 1, 2, 3
-"""Exit statuses: all good; an algorithm raised; nothing could be read or written; rows were skipped."""
-
-PROGRESS_EVERY = 0.5
-"""Seconds between two reports of progress on a terminal."""
-
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand."""
@@ -42,8 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="signals of recorded candles as CSV",
         description="Reads every TICKER.csv and TICKER.csv.gz in DIR (time,open,high,low,close,volume; "
         "the time is the candle's open, ISO 8601 or epoch) and writes a row for each candle on which an "
-        "algorithm says BUY or SELL. Exit status: 0 when all rows were good, 3 when some were skipped, "
-        "2 when nothing could be read.",
+        f"algorithm says BUY or SELL. {STATUSES}",
     )
     parser.add_argument("directory", metavar="DIR", type=Path, help="folder of CSV files, one per ticker")
     parser.add_argument(
@@ -65,24 +57,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Replay; the exit status."""
-    try:
-        recording = read_directory(args.directory, args.timeframe)
-    except OSError as error:
-        return _nothing_read(f"{args.directory}: {error.strerror}")
-    for row in recording.rejected:
-        print(row, file=sys.stderr)
-    if recording.rejected:
-        print(f"{len(recording.rejected)} rows skipped", file=sys.stderr)
-    if not len(recording):
-        return _nothing_read(f"{args.directory}: no candle could be read from a TICKER.csv or TICKER.csv.gz")
+    recording = recordings.read(args.directory, args.timeframe)
+    if recording is None:
+        return NOTHING_READ
     try:
         failed = _write(recording, args)
     except BrokenPipeError:
         raise
     except OSError as error:
-        return _nothing_read(f"{error.filename or 'cannot write'}: {error.strerror}")
+        return recordings.cannot_write(error)
     for key, raised in failed.items():
-        print(f"{key} raised {raised!r}", file=sys.stderr)
+        recordings.complain(f"{key} raised {raised!r}")
     if failed:
         return FAILED
     return ROWS_SKIPPED if recording.rejected else GOOD
@@ -95,7 +80,7 @@ def _write(recording: Recording, args: argparse.Namespace) -> dict[str, Exceptio
         out = _writer(files, args.out, SIGNAL_HEADER)
         further = _writer(files, args.indicators, INDICATOR_HEADER) if args.indicators else None
         moments = replay(recording, args.algorithms, INDICATORS if further else ())
-        for moment in _with_progress(moments, len(recording), sys.stderr):
+        for moment in recordings.with_progress(moments, len(recording), sys.stderr):
             out.writerows(signal_rows(moment))
             if further:
                 further.writerows(indicator_rows(moment))
@@ -116,11 +101,6 @@ def _algorithms(text: str) -> "tuple[Algorithm, ...]":
     return tuple(ALGORITHMS[key] for key in keys)
 
 
-def _nothing_read(line: str) -> int:
-    print(line, file=sys.stderr)
-    return NOTHING_READ
-
-
 def _writer(files: ExitStack, path: Path | None, header: Iterable[str]) -> "Writer":
     target: IO[str] = sys.stdout
     if path is not None:
@@ -128,19 +108,3 @@ def _writer(files: ExitStack, path: Path | None, header: Iterable[str]) -> "Writ
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow(header)
     return writer
-
-
-def _with_progress(moments: Iterable[Moment], candles: int, terminal: IO[str]) -> Iterator[Moment]:
-    """The moments; on a terminal the run says how far it is, and wipes that when it is done."""
-    if not terminal.isatty():
-        yield from moments
-        return
-    done, reported = 0, -math.inf
-    for moment in moments:
-        yield moment
-        done += moment.candles
-        if time.monotonic() - reported >= PROGRESS_EVERY:
-            terminal.write(f"\r{done:,} of {candles:,} candles")
-            terminal.flush()
-            reported = time.monotonic()
-    terminal.write("\r\x1b[K")
