@@ -45,6 +45,8 @@ class Settings(ServiceSettings):
     once; None is 250 for the demo data and 0 otherwise. `algorithm_timeframes` is a JSON object
     `{"algorithm key": "1h"}` over the published defaults, or the word `feed`; empty means `feed` for a
     replay and the defaults otherwise. This process is the runner `runner_shard` of `runner_shards`.
+    `alert_max_age` is in seconds: of changes at a live close that is older when it is evaluated nobody is
+    alerted.
     """
 
     feed: str = ""
@@ -53,6 +55,7 @@ class Settings(ServiceSettings):
     algorithm_timeframes: str = ""
     runner_shard: int = Field(default=0, ge=0)
     runner_shards: int = Field(default=1, ge=1, le=PARTITIONS)
+    alert_max_age: float = Field(default=3600.0, ge=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _choices_fit_together(self) -> Self:

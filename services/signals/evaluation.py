@@ -42,12 +42,14 @@ class Evaluation:
     """All that one batch gives: rows to store, and what has to be said aloud.
 
     A `usable` batch has a sound candle of any shard's ticker in that one's own timeframe.
+    `evaluated_in` has the ledger sequence, in its ticker's partition, of each of the `candles`.
     """
 
     timeframe: str
     close_time: datetime
     usable: bool = True
     candles: list[Candle] = field(default_factory=list)
+    evaluated_in: list[int] = field(default_factory=list)
     late: list[Candle] = field(default_factory=list)
     ignored: int = 0
     refused: list[tuple[Candle, Refusal]] = field(default_factory=list)
@@ -172,6 +174,7 @@ class Shard:
         out.candles = [accepted.candle(index) for index in range(len(accepted))]
         out.usable = bool(good.any())
         self._append_records(known, result, out)
+        out.evaluated_in = [self.heads[self._partition(ticker)].sequence for ticker in accepted.tickers]
         self._collect(result, out)
         return out
 

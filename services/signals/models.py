@@ -90,10 +90,17 @@ class Ticker(Base):
 
 
 class StoredCandle(Base):
-    """A closed candle. A `late` one filled a gap behind the last evaluated one and was never evaluated."""
+    """A closed candle. `evaluated_in` is the record of its ticker's ledger partition that evaluated it.
+
+    NULL means late: it filled a gap behind the last evaluated one and was never evaluated. Partitioned
+    by timeframe and, below, by open time: `repository.partitions`.
+    """
 
     __tablename__ = "candle"
-    __table_args__ = (Index("ix_candle_open_time", "timeframe", "open_time"),)
+    __table_args__ = (
+        Index("ix_candle_open_time", "open_time"),
+        {"postgresql_partition_by": "LIST (timeframe)"},
+    )
 
     ticker: Mapped[str] = mapped_column(Text, primary_key=True)
     timeframe: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -103,7 +110,7 @@ class StoredCandle(Base):
     low: Mapped[Decimal] = mapped_column(Numeric)
     close: Mapped[Decimal] = mapped_column(Numeric)
     volume: Mapped[Decimal] = mapped_column(Numeric)
-    late: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    evaluated_in: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class CandleGap(Base):
@@ -155,7 +162,10 @@ class View(Base):
 
 
 class ViewChange(Base):
-    """One turn of a view, with the conditions that decided it and the ledger record that has it."""
+    """One turn of a view, with the conditions that decided it and the ledger record that has it.
+
+    A `late` one was decided so long after its close that nobody was alerted of it.
+    """
 
     __tablename__ = "view_change"
     __table_args__ = (
@@ -174,6 +184,7 @@ class ViewChange(Base):
     why: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     ledger_partition: Mapped[int] = mapped_column(SmallInteger)
     ledger_sequence: Mapped[int] = mapped_column(BigInteger)
+    late: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
 class LedgerRecord(Base):

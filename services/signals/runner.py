@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -54,10 +55,13 @@ class Runner:
     lost, and a runner without state rebuilds it from what is stored.
     """
 
-    def __init__(self, shard: int, shards: int, lineup: Lineup) -> None:
+    def __init__(
+        self, shard: int, shards: int, lineup: Lineup, *, alert_max_age: timedelta = timedelta(hours=1)
+    ) -> None:
         self.shard = shard
         self.partitions = service.partitions_of(shard, shards)
         self._lineup = lineup
+        self._alert_max_age = alert_max_age
         self._state: Shard | None = None
 
     @property
@@ -94,7 +98,7 @@ class Runner:
         if state is None or not service.is_current(connection, state):
             state = service.restored_shard(connection, self.partitions, self._lineup)
             REBUILDS.inc()
-        result = service.close_candles(session, state, batch)
+        result = service.close_candles(session, state, batch, self._alert_max_age)
         note_position(connection, self.shard, batch.feed, batch.sequence)
 
         def committed(_session: Session) -> None:
@@ -113,7 +117,12 @@ def queue_of(shard: int) -> Queue:
 def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
     """The loops of the runner process of one shard. Raises WrongShards when there are not so many."""
     sharding.require(database, settings.runner_shards)
-    runner = Runner(settings.runner_shard, settings.runner_shards, Lineup.of(settings))
+    runner = Runner(
+        settings.runner_shard,
+        settings.runner_shards,
+        Lineup.of(settings),
+        alert_max_age=timedelta(seconds=settings.alert_max_age),
+    )
     subscription = Subscription(
         queue=queue_of(settings.runner_shard).name,
         handlers=runner.handlers,

@@ -1,7 +1,7 @@
 """Use cases of signals: a close is evaluated and told, a shard goes on from what is stored."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
@@ -67,10 +67,14 @@ def is_current(connection: Connection, shard: Shard) -> bool:
     return all(shard.heads[partition].sequence == sequence for partition, sequence in stored.items())
 
 
-def close_candles(session: Session, shard: Shard, event: CandlesClosedV1) -> Evaluation:
+def close_candles(
+    session: Session, shard: Shard, event: CandlesClosedV1, alert_max_age: timedelta
+) -> Evaluation:
     """Evaluate a close, store all that comes of it, and tell of every view that turned.
 
-    The shard has moved on when this returns or raises: keep it only if the transaction commits.
+    Changes of a live close that is older than `alert_max_age` by now are late: stored and told, but nobody
+    is alerted of them. The shard has moved on when this returns or raises: keep it only if the transaction
+    commits.
     """
 
     def earlier(ticker: str, open_time: datetime) -> Candle | None:
@@ -78,15 +82,16 @@ def close_candles(session: Session, shard: Shard, event: CandlesClosedV1) -> Eva
 
     result = shard.evaluate(batch_of(event), earlier)
     evaluated_at = datetime.now(UTC)
+    late = not event.recorded and evaluated_at - event.close_time > alert_max_age
     if not result.usable:
         feeds.note_unusable(session, event.feed, event.sequence)
     cycles.insert_tickers(session, result.tickers)
-    cycles.insert_candles(session, event.timeframe, result.candles)
-    cycles.insert_candles(session, event.timeframe, result.late, late=True)
+    cycles.insert_candles(session, event.timeframe, result.candles, result.evaluated_in)
+    cycles.insert_candles(session, event.timeframe, result.late, None)
     cycles.insert_gaps(session, result.gaps)
     cycles.insert_signals(session, result.signals)
     cycles.upsert_views(session, result.views)
-    cycles.insert_changes(session, result.changes)
+    cycles.insert_changes(session, result.changes, late=late)
     cycles.insert_records(session, result.records)
     _list_tickers(session, event, result.tickers)
     for changes in _in_parts(result.changes, MAX_CHANGES):
@@ -98,7 +103,7 @@ def close_candles(session: Session, shard: Shard, event: CandlesClosedV1) -> Eva
                 released_at=event.released_at,
                 evaluated_at=evaluated_at,
                 recorded=event.recorded,
-                late=False,
+                late=late,
                 changes=tuple(map(_change, changes)),
             ),
             aggregate_id=f"views:{event.timeframe}",

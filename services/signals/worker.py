@@ -3,7 +3,7 @@
 from services.signals import service, sharding
 from services.signals.config import Settings
 from services.signals.lineup import Lineup
-from services.signals.repository import locks
+from services.signals.repository import locks, partitions
 from services.signals.runner import queue_of
 from shared.bus import Bus
 from shared.db import messaging
@@ -12,10 +12,11 @@ from shared.process import Loop, Periodic
 
 LISTING_SECONDS = 60.0
 PURGE_SECONDS = 60.0
+PARTITIONS_SECONDS = 300.0
 
 
 def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
-    """The loops of the worker process: outbox relay, list of algorithms, purges.
+    """The loops of the worker process: outbox relay, list of algorithms, partitions ahead, purges.
 
     Raises WrongShards when the tickers are divided among another number of runners.
     """
@@ -28,6 +29,10 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
         with database.transaction() as session:
             service.publish_algorithms(session, lineup)
 
+    def make_partitions() -> None:
+        with database.transaction() as session:
+            partitions.ensure_ahead(session.connection())
+
     return [
         sharding.Owned(
             bus.relay(database, service="signals", queues=queues),
@@ -36,5 +41,6 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
             shards=settings.runner_shards,
         ),
         Periodic("signals-list-algorithms", LISTING_SECONDS, list_algorithms),
+        Periodic("signals-partitions", PARTITIONS_SECONDS, make_partitions),
         Periodic("signals-purge", PURGE_SECONDS, lambda: messaging.purge(database)),
     ]

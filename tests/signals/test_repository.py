@@ -36,7 +36,7 @@ def test_every_float64_comes_back_from_the_database_as_it_went_in(migrated: Make
     def check(prices: list[float]) -> None:
         candles = [Candle(f"T{number}", OPENED, *[price] * 5) for number, price in enumerate(prices)]
         with Session(database.engine) as session:  # never committed
-            cycles.insert_candles(session, "1h", candles)
+            cycles.insert_candles(session, "1h", candles, None)
             found = [history.candle_at(session, candle.ticker, "1h", OPENED) for candle in candles]
         assert found == candles
 
@@ -48,7 +48,7 @@ def test_candles_are_read_part_by_part_and_over_long_gaps(migrated: MakeDatabase
     times = [datetime(year, 1, 1, tzinfo=UTC) for year in (1965, 2001, 2024)]
     with database.transaction() as session:
         for opened in times:
-            cycles.insert_candles(session, "1d", [Candle("T", opened, 1.0, 1.0, 1.0, 1.0, 1.0)])
+            cycles.insert_candles(session, "1d", [Candle("T", opened, 1.0, 1.0, 1.0, 1.0, 1.0)], [1])
         cycles.insert_tickers(session, [TickerRow("T", "1d", 3, times[0])])
     with database.read() as connection:
         found = list(history.evaluated_candles(connection, "1d", [3]))

@@ -27,7 +27,7 @@ def history(migrated: MakeDatabase) -> tuple[Database, CandleBatch]:
     with database.transaction() as session:
         listed = TickerRow("T0", "1h", partition_of("T0"), whole[0].open_time)
         cycles.insert_tickers(session, [listed])
-        cycles.insert_candles(session, "1h", [batch.candle(0) for batch in whole])
+        cycles.insert_candles(session, "1h", [batch.candle(0) for batch in whole], range(1, HISTORY + 1))
     return database, following
 
 

@@ -105,8 +105,10 @@ def test_a_market_killed_at_random_points_leaves_what_an_unbroken_one_leaves(
         with subprocess.Popen(
             [sys.executable, "-m", "tests.signals.local_market", url, str(recording)]
         ) as market:
-            local_market.wait_until(partial(has_released, database, at), f"{at} batches")
-            market.send_signal(signal.SIGKILL)
+            try:
+                local_market.wait_until(partial(has_released, database, at), f"{at} batches")
+            finally:
+                market.send_signal(signal.SIGKILL)
         assert local_market.released(database) < total
 
     local_market.run_to_the_end(database, url, recording)
@@ -194,7 +196,9 @@ def test_a_late_candle_is_stored_as_late_and_changes_nothing_else(migrated: Make
         name: rows for name, rows in before.items() if name != "candle"
     }
     with database.read() as connection:
-        late = connection.execute(text("SELECT ticker, open_time FROM candle WHERE late")).all()
+        late = connection.execute(
+            text("SELECT ticker, open_time FROM candle WHERE evaluated_in IS NULL")
+        ).all()
         gap = connection.execute(
             text("SELECT ticker, after_open_time, before_open_time FROM candle_gap")
         ).all()

@@ -76,7 +76,7 @@ def tickers(connection: Connection, after: tuple[str, str] | None, limit: int) -
             SELECT t.ticker, t.timeframe, t.first_open_time, newest.open_time, CAST(newest.close AS float8)
             FROM ticker AS t
             CROSS JOIN LATERAL (SELECT open_time, close FROM candle
-                WHERE ticker = t.ticker AND timeframe = t.timeframe AND NOT late
+                WHERE ticker = t.ticker AND timeframe = t.timeframe AND evaluated_in IS NOT NULL
                 ORDER BY open_time DESC LIMIT 1) AS newest
             WHERE (t.ticker, t.timeframe) > (:ticker, :timeframe)
             ORDER BY t.ticker, t.timeframe LIMIT :limit
@@ -135,7 +135,7 @@ def candles(
         text(
             """
             SELECT open_time, CAST(open AS float8), CAST(high AS float8), CAST(low AS float8),
-                CAST(close AS float8), CAST(volume AS float8), late
+                CAST(close AS float8), CAST(volume AS float8), evaluated_in IS NULL
             FROM candle WHERE ticker = :ticker AND timeframe = :timeframe
                 AND (CAST(:before AS timestamptz) IS NULL OR open_time < :before)
             ORDER BY open_time DESC LIMIT :limit

@@ -6,6 +6,7 @@ decimal that reads back as the same float64; PostgreSQL's own cast from float8 k
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import repeat
 from typing import Any, LiteralString, NamedTuple, cast
 
 import orjson
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from services.signals.candles import Candle
 from services.signals.ledger import Record
+from services.signals.repository import partitions
 
 
 class SignalRow(NamedTuple):
@@ -77,19 +79,22 @@ class TickerRow(NamedTuple):
 
 
 def insert_candles(
-    session: Session, timeframe: str, candles: Sequence[Candle], *, late: bool = False
+    session: Session, timeframe: str, candles: Sequence[Candle], evaluated_in: Sequence[int] | None
 ) -> None:
-    """Store candles of one timeframe."""
-    suffix = f"\t{'t' if late else 'f'}\n"
+    """Store candles of one timeframe, each with the ledger sequence that evaluated it; None: all are late."""
     opened = {candle.open_time for candle in candles}
+    partitions.ensure(session.connection(), timeframe, opened)
     times = {moment: moment.isoformat() for moment in opened}
+    sequences = repeat("\\N") if evaluated_in is None else evaluated_in
     lines = [
-        f"{ticker}\t{timeframe}\t{times[moment]}\t{open_!r}\t{high!r}\t{low!r}\t{close!r}\t{volume!r}{suffix}"
-        for ticker, moment, open_, high, low, close, volume in candles
+        f"{ticker}\t{timeframe}\t{times[moment]}\t{open_!r}\t{high!r}\t{low!r}\t{close!r}\t{volume!r}\t{sequence}\n"
+        for (ticker, moment, open_, high, low, close, volume), sequence in zip(
+            candles, sequences, strict=evaluated_in is not None
+        )
     ]
     _copy(
         session,
-        "COPY candle (ticker, timeframe, open_time, open, high, low, close, volume, late) FROM STDIN",
+        "COPY candle (ticker, timeframe, open_time, open, high, low, close, volume, evaluated_in) FROM STDIN",
         lines,
     )
 
@@ -158,22 +163,22 @@ def upsert_views(session: Session, rows: Sequence[ViewRow]) -> None:
     )
 
 
-def insert_changes(session: Session, rows: Sequence[ChangeRow]) -> None:
-    """Store the turns of views with their why."""
+def insert_changes(session: Session, rows: Sequence[ChangeRow], *, late: bool) -> None:
+    """Store the turns of views with their why; of `late` ones nobody is alerted."""
     _insert_arrays(
         session,
         """
         INSERT INTO view_change (ticker, algorithm, timeframe, close_time, algorithm_version, from_view,
-            to_view, close, why, ledger_partition, ledger_sequence)
+            to_view, close, why, ledger_partition, ledger_sequence, late)
         SELECT ticker, algorithm, timeframe, close_time, version, from_view, to_view,
-            CAST(close AS numeric), CAST(why AS jsonb), part, seq
+            CAST(close AS numeric), CAST(why AS jsonb), part, seq, late
         FROM unnest(CAST(:c0 AS text[]), CAST(:c1 AS text[]), CAST(:c2 AS text[]), CAST(:c3 AS timestamptz[]),
             CAST(:c4 AS text[]), CAST(:c5 AS text[]), CAST(:c6 AS text[]), CAST(:c7 AS text[]),
-            CAST(:c8 AS text[]), CAST(:c9 AS smallint[]), CAST(:c10 AS bigint[]))
+            CAST(:c8 AS text[]), CAST(:c9 AS smallint[]), CAST(:c10 AS bigint[]), CAST(:c11 AS boolean[]))
             AS row (ticker, algorithm, timeframe, close_time, version, from_view, to_view, close, why,
-                part, seq)
+                part, seq, late)
         """,
-        [(*row[:7], repr(row.close), orjson.dumps(row.why).decode(), *row[9:]) for row in rows],
+        [(*row[:7], repr(row.close), orjson.dumps(row.why).decode(), *row[9:], late) for row in rows],
     )
 
 

@@ -127,8 +127,8 @@ def _part(
                 array_agg(CAST(close AS float8) ORDER BY ticker),
                 array_agg(CAST(volume AS float8) ORDER BY ticker)
             FROM candle JOIN ticker USING (ticker, timeframe)
-            WHERE timeframe = :timeframe AND open_time >= :start AND open_time < :end AND NOT late
-                AND partition = ANY(:partitions)
+            WHERE timeframe = :timeframe AND open_time >= :start AND open_time < :end
+                AND evaluated_in IS NOT NULL AND partition = ANY(:partitions)
             GROUP BY open_time ORDER BY open_time
             """
         ),

@@ -34,10 +34,17 @@ def upgrade() -> None:
         sa.Column("low", sa.Numeric(), nullable=False),
         sa.Column("close", sa.Numeric(), nullable=False),
         sa.Column("volume", sa.Numeric(), nullable=False),
-        sa.Column("late", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("evaluated_in", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("ticker", "timeframe", "open_time", name=op.f("pk_candle")),
+        postgresql_partition_by="LIST (timeframe)",
     )
-    op.create_index("ix_candle_open_time", "candle", ["timeframe", "open_time"], unique=False)
+    op.create_index("ix_candle_open_time", "candle", ["open_time"], unique=False)
+    for timeframe in ("1m", "5m", "15m", "1h", "4h", "1d"):
+        # those of a span of time are made below these when candles come
+        op.execute(
+            f"CREATE TABLE candle_{timeframe} PARTITION OF candle FOR VALUES IN ('{timeframe}')"
+            " PARTITION BY RANGE (open_time)"
+        )
     op.create_table(
         "candle_gap",
         sa.Column("ticker", sa.Text(), nullable=False),
@@ -131,6 +138,7 @@ def upgrade() -> None:
         sa.Column("why", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("ledger_partition", sa.SmallInteger(), nullable=False),
         sa.Column("ledger_sequence", sa.BigInteger(), nullable=False),
+        sa.Column("late", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.PrimaryKeyConstraint(
             "ticker", "close_time", "algorithm", "timeframe", name=op.f("pk_view_change")
         ),
