@@ -47,6 +47,8 @@ class Settings(ServiceSettings):
     replay and the defaults otherwise. This process is the runner `runner_shard` of `runner_shards`.
     `alert_max_age` is in seconds: of changes at a live close that is older when it is evaluated nobody is
     alerted.
+    `ledger_export` is where the daily heads of the ledger are written to, `file:DIR` or `s3://bucket/prefix`;
+    empty means nowhere.
     """
 
     feed: str = ""
@@ -56,6 +58,7 @@ class Settings(ServiceSettings):
     runner_shard: int = Field(default=0, ge=0)
     runner_shards: int = Field(default=1, ge=1, le=PARTITIONS)
     alert_max_age: float = Field(default=3600.0, ge=0, allow_inf_nan=False)
+    ledger_export: str = Field(default="", pattern=r"^(|file:.+|s3://[a-z0-9][a-z0-9.-]+(/.*)?)$")
 
     @model_validator(mode="after")
     def _choices_fit_together(self) -> Self:

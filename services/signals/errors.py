@@ -1,5 +1,8 @@
 """What signals refuses, and why."""
 
+from datetime import datetime
+
+from services.signals.ledger import iso
 from shared.web.errors import AppError
 
 
@@ -13,6 +16,37 @@ class WrongShards(Exception):
 
 class ShardsInUse(Exception):
     """The number of shards can't be changed now; the text says why, and what to do."""
+
+
+class BadHead(Exception):
+    """An exported head of the ledger is not as it was exported; the text says which and what is wrong."""
+
+
+class ExportError(Exception):
+    """A head of the ledger could not be written out; the text says why."""
+
+
+class BadRecord(Exception):
+    """The first record of the ledger that is not as it was appended, and what is wrong with it.
+
+    `sequence` is where the record stands or should stand; `close_time` is None where nothing tells it.
+    """
+
+    def __init__(self, partition: int, sequence: int, close_time: datetime | None, what: str) -> None:
+        self.partition = partition
+        self.sequence = sequence
+        self.close_time = close_time
+        self.what = what
+        closing = "" if close_time is None else f", close {iso(close_time)}"
+        super().__init__(f"chain {partition}, record {sequence}{closing}: {what}")
+
+
+class BadBatches(Exception):
+    """The list of released batches, which says what cycles must exist, is not as it was written."""
+
+
+class NotReplayable(Exception):
+    """A recorded change can't be decided again; the text says why."""
 
 
 def unknown_ticker() -> AppError:

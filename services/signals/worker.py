@@ -2,6 +2,7 @@
 
 from services.signals import service, sharding
 from services.signals.config import Settings
+from services.signals.ledger_export import head_job
 from services.signals.lineup import Lineup
 from services.signals.repository import locks, partitions
 from services.signals.runner import queue_of
@@ -13,10 +14,12 @@ from shared.process import Loop, Periodic
 LISTING_SECONDS = 60.0
 PURGE_SECONDS = 60.0
 PARTITIONS_SECONDS = 300.0
+LEDGER_HEAD_SECONDS = 60.0
 
 
 def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
-    """The loops of the worker process: outbox relay, list of algorithms, partitions ahead, purges.
+    """The loops of the worker process: outbox relay, list of algorithms, partitions ahead,
+    heads of the ledger, purges.
 
     Raises WrongShards when the tickers are divided among another number of runners.
     """
@@ -42,5 +45,6 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
         ),
         Periodic("signals-list-algorithms", LISTING_SECONDS, list_algorithms),
         Periodic("signals-partitions", PARTITIONS_SECONDS, make_partitions),
+        Periodic("signals-ledger-head", LEDGER_HEAD_SECONDS, head_job(database, settings.ledger_export)),
         Periodic("signals-purge", PURGE_SECONDS, lambda: messaging.purge(database)),
     ]
