@@ -21,7 +21,7 @@ from embedded.nginx import NginxServer, end_leftover
 from embedded.postgres import PostgresServer
 from embedded.processes import FolderLock, StartError, require_free
 from embedded.valkey import ValkeyServer
-from services.signals.errors import FeedError, WrongShards
+from services.signals.errors import FeedError, LineupError, WrongShards
 from services.signals.feeds.replay import Rest, recording_of
 from shared import logs
 from shared.db.migrate import upgrade
@@ -217,7 +217,7 @@ def main() -> int:
         signal.signal(number, _on_signal)
     try:
         return run(launch)
-    except (StartError, RouteConflict, FeedError, WrongShards) as error:
+    except (StartError, RouteConflict, FeedError, LineupError, WrongShards) as error:
         print(f"boritrader: {error}", file=sys.stderr)
     except ValidationError as error:
         print(f"boritrader: {error.errors(include_input=False)[0]['msg']}", file=sys.stderr)

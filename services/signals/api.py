@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 from apiflask import APIBlueprint
-from flask import Response, current_app
+from flask import Response
 
 from services.signals.errors import unknown_ticker
-from services.signals.lineup import Lineup
+from services.signals.offered import lineup
 from services.signals.repository import board
+from services.signals.repository.versions import failing_since
 from services.signals.schemas import (
     AlgorithmsPage,
     CandlesPage,
@@ -25,28 +26,25 @@ from shared.web.identity import login_required
 from shared.web.paging import Page, Position, cursor_time, decode_cursor, page
 from shared.web.unit_of_work import read
 
-LINEUP = "signals_lineup"
-
 api = APIBlueprint("signals_api", __name__, url_prefix="/api/v1", tag="Signals")
-
-
-def lineup() -> Lineup:
-    """The algorithms of the deployment that the app serves."""
-    return cast("Lineup", current_app.extensions[LINEUP])
 
 
 @api.get("/algorithms")
 @login_required
 @api.output(AlgorithmsPage)
 def algorithms() -> Response:
-    """All algorithms with the timeframe that each runs on."""
+    """All algorithms with version, parameters, and the timeframe that each runs on."""
     chosen = lineup()
+    with read() as connection:
+        failing = failing_since(connection)
     items = [
         {
             "key": each.key,
             "name": each.name,
             "version": each.version,
+            "parameters": each.parameters,
             "timeframe": chosen.timeframe_of(each.key),
+            "failing_since": failing.get(each.key),
         }
         for each in chosen.algorithms.values()
     ]

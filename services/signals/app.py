@@ -4,9 +4,10 @@ from pathlib import Path
 
 from apiflask import APIFlask
 
-from services.signals.api import LINEUP, api
+from services.signals.api import api
 from services.signals.config import Settings
 from services.signals.lineup import Lineup
+from services.signals.offered import LINEUP
 from services.signals.pages import pages
 from shared.db.engine import Database
 from shared.settings import load
@@ -16,7 +17,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def create_app(settings: Settings | None = None, database: Database | None = None) -> APIFlask:
-    """The application; without settings they come from the environment. Opens no connection."""
+    """The application; without settings they come from the environment. Opens no connection.
+
+    Raises LineupError.
+    """
     settings = settings or load(Settings)
     database = database or Database(settings.database_url, application_name="signals-web")
     app = web.create_app("signals", settings, database, templates=TEMPLATES)

@@ -6,7 +6,6 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from services.signals.algorithms import ALGORITHMS
 from services.signals.candles import TIMEFRAMES
 from services.signals.ledger import PARTITIONS
 from shared.settings import ServiceSettings
@@ -42,19 +41,22 @@ class Settings(ServiceSettings):
 
     `feed` is `replay:DIR`; empty means the recorded demo data. `replay_speed` is in candles a second per
     ticker, 0 is as fast as it goes. `replay_warmup` is the number of first closes that are released at
-    once; None is 250 for the demo data and 0 otherwise. `algorithm_timeframes` is a JSON object
-    `{"algorithm key": "1h"}` over the published defaults, or the word `feed`; empty means `feed` for a
-    replay and the defaults otherwise. This process is the runner `runner_shard` of `runner_shards`.
-    `alert_max_age` is in seconds: of changes at a live close that is older when it is evaluated nobody is
-    alerted.
-    `ledger_export` is where the daily heads of the ledger are written to, `file:DIR` or `s3://bucket/prefix`;
-    empty means nowhere.
+    once; None is 250 for the demo data and 0 otherwise. `algorithms` are the keys of those that run,
+    separated by commas; empty means the published ones and those of all installed packages. `overlays` is
+    a JSON list of keys such as `golden_crossover+stop_loss_5`, each run beside its base.
+    `algorithm_timeframes` is a JSON object `{"algorithm key": "1h"}` over their defaults, or the word
+    `feed`; empty means `feed` for a replay and the defaults otherwise. This process is the runner
+    `runner_shard` of `runner_shards`. `alert_max_age` is in seconds: of changes at a live close that is
+    older when it is evaluated nobody is alerted. `ledger_export` is where the daily heads of the ledger
+    are written to, `file:DIR` or `s3://bucket/prefix`; empty means nowhere.
     """
 
     feed: str = ""
     replay_speed: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     replay_warmup: int | None = Field(default=None, ge=0)
+    algorithms: str = ""
     algorithm_timeframes: str = ""
+    overlays: str = ""
     runner_shard: int = Field(default=0, ge=0)
     runner_shards: int = Field(default=1, ge=1, le=PARTITIONS)
     alert_max_age: float = Field(default=3600.0, ge=0, allow_inf_nan=False)
@@ -67,6 +69,7 @@ class Settings(ServiceSettings):
                 f"RUNNER_SHARD {self.runner_shard} is not below RUNNER_SHARDS {self.runner_shards}"
             )
         self.timeframe_overrides()
+        self.overlay_keys()
         return self
 
     @property
@@ -106,6 +109,21 @@ class Settings(ServiceSettings):
             raise ValueError(
                 f'ALGORITHM_TIMEFRAMES is neither "feed" nor a JSON object of keys and one of {known}'
             )
-        if unknown := sorted(chosen.keys() - ALGORITHMS.keys()):
-            raise ValueError(f"ALGORITHM_TIMEFRAMES names no algorithm of ours: {', '.join(unknown)}")
         return chosen
+
+    def chosen_algorithms(self) -> tuple[str, ...]:
+        """The keys of the algorithms that run, each once; none when all that there are do."""
+        keys = (key.strip() for key in self.algorithms.split(","))
+        return tuple(dict.fromkeys(key for key in keys if key))
+
+    def overlay_keys(self) -> tuple[str, ...]:
+        """The keys of the overlays that run, each once. Raises ValueError for no list of texts."""
+        if not self.overlays:
+            return ()
+        try:
+            keys = json.loads(self.overlays)
+        except json.JSONDecodeError:
+            keys = None
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise ValueError('OVERLAYS is not a JSON list of keys such as "golden_crossover+stop_loss_5"')
+        return tuple(dict.fromkeys(keys))

@@ -14,6 +14,10 @@ class WrongShards(Exception):
     """A process thinks of another number of shards than the database; the text is for who started it."""
 
 
+class LineupError(Exception):
+    """The algorithms that a deployment asks for can't be run; the text is for who started it."""
+
+
 class ShardsInUse(Exception):
     """The number of shards can't be changed now; the text says why, and what to do."""
 

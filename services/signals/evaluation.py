@@ -4,7 +4,7 @@ Nothing here reads a database or a clock. State moves with every evaluation, so 
 what came out was committed; else it is thrown away and rebuilt from what is stored.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import repeat
@@ -104,6 +104,7 @@ class Shard:
         self._lineup = lineup
         self._timeframes: dict[str, _Timeframe] = {}
         self._partition_of: dict[str, int] = {}
+        self._versions = {key: each.version for key, each in lineup.algorithms.items()}
         self._viewed: dict[str, set[str]] = {key: set() for key in lineup.algorithms}
         self._home: dict[str, str] = {}
         self._earlier: Earlier = _nothing_earlier
@@ -270,7 +271,7 @@ class Shard:
         """Rows of the signals that were given, the pairs that are new, and the views that turned."""
         batch, closed = result.batch, result.batch.close_time
         closes: list[float] = batch.close.tolist()
-        out.signals = _signal_rows(result)
+        out.signals = _signal_rows(result, self._versions)
         for algorithm in sorted(result.views):
             views = result.views[algorithm]
             viewed = self._viewed[algorithm]
@@ -307,7 +308,7 @@ class Shard:
         )
 
 
-def _signal_rows(result: StepResult) -> list[SignalRow]:
+def _signal_rows(result: StepResult, versions: Mapping[str, str]) -> list[SignalRow]:
     """Every signal that is not HOLD, ticker by ticker: rows of one index page are then written together."""
     algorithms = sorted(result.signals)
     if not algorithms:
@@ -320,7 +321,14 @@ def _signal_rows(result: StepResult) -> list[SignalRow]:
     codes, held = signals[rows, columns].tolist(), views[rows, columns].tolist()
     return [
         SignalRow(
-            batch.tickers[row], algorithms[column], batch.timeframe, opened, NAMES[code], NAMES[view], close
+            batch.tickers[row],
+            algorithms[column],
+            batch.timeframe,
+            opened,
+            NAMES[code],
+            NAMES[view],
+            close,
+            versions[algorithms[column]],
         )
         for row, column, code, view, close in zip(
             rows.tolist(), columns.tolist(), codes, held, closes, strict=True

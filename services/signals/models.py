@@ -140,6 +140,7 @@ class Signal(Base):
     signal: Mapped[str] = mapped_column(Text)
     view: Mapped[str] = mapped_column(Text)
     close: Mapped[Decimal] = mapped_column(Numeric)
+    algorithm_version: Mapped[str] = mapped_column(Text)
 
 
 class View(Base):
@@ -247,6 +248,27 @@ class RepaintCheck(Base):
     change_differences: Mapped[int] = mapped_column(Integer)
     checked_at: Mapped[UtcNow]
     details: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class AlgorithmVersion(Base):
+    """What a version of an algorithm is: the rule's numbers by name. A row is never changed."""
+
+    __tablename__ = "algorithm_version"
+
+    algorithm: Mapped[str] = mapped_column(Text, primary_key=True)
+    version: Mapped[str] = mapped_column(Text, primary_key=True)
+    parameters: Mapped[dict[str, float]] = mapped_column(JSONB)
+
+
+class AlgorithmFailure(Base):
+    """An algorithm that was set aside in a shard's newest step of a timeframe, and since which close."""
+
+    __tablename__ = "algorithm_failure"
+
+    algorithm: Mapped[str] = mapped_column(Text, primary_key=True)
+    timeframe: Mapped[str] = mapped_column(Text, primary_key=True)
+    shard: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    since: Mapped[datetime] = mapped_column(Time)
 
 
 class AlgorithmList(Base):

@@ -6,11 +6,11 @@ from typing import Any
 
 from flask import Blueprint, render_template, request
 
-from services.signals.algorithms import ALGORITHMS
-from services.signals.api import lineup
 from services.signals.errors import unknown_ticker
+from services.signals.offered import lineup
 from services.signals.repository import board, feeds
 from services.signals.repository.board import ViewItem
+from services.signals.repository.versions import failing_since
 from shared.contracts.signals import View
 from shared.web.identity import login_required
 from shared.web.paging import decode_cursor, encode_cursor
@@ -45,7 +45,8 @@ class BoardFilter:
         """The filter in the query string."""
         search = request.args.get("q", "").replace("\x00", "").strip()[:LONGEST_SEARCH]
         view, algorithm = request.args.get("view", ""), request.args.get("algorithm", "")
-        return cls(search, view if view in VIEWS else "", algorithm if algorithm in ALGORITHMS else "")
+        known = lineup().algorithms
+        return cls(search, view if view in VIEWS else "", algorithm if algorithm in known else "")
 
     @property
     def query(self) -> dict[str, str]:
@@ -82,6 +83,7 @@ def dashboard() -> str:
             algorithm_options=[("", "All algorithms"), *((each.key, each.name) for each in offered)],
             tickers=names,
             cells=board.views_of(connection, names),
+            failing=failing_since(connection),
             ticker_count=board.ticker_count(connection),
             newest_change=board.newest_change(connection),
             feed=feeds.feed_in_use(connection),
@@ -109,6 +111,7 @@ def ticker_page(ticker: str) -> str:
             algorithms=lineup().algorithms.values(),
             algorithm=lineup().algorithms[algorithm],
             views=views,
+            failing=failing_since(connection),
             newest=board.candles(connection, ticker, timeframe, None, 1)[0],
             changes=board.changes(connection, ticker, algorithm, CHANGES_SHOWN),
             changes_shown=CHANGES_SHOWN,

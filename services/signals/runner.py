@@ -8,11 +8,11 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.orm import Session
 
-from services.signals import service, sharding
+from services.signals import service, sharding, versions
 from services.signals.candles import Outcome, Refusal
 from services.signals.config import Settings
 from services.signals.evaluation import Evaluation, Shard
@@ -20,6 +20,7 @@ from services.signals.ledger import iso
 from services.signals.lineup import Lineup
 from services.signals.repository import locks
 from services.signals.repository.shards import note_position
+from services.signals.repository.versions import note_failures
 from shared import logs
 from shared.bus import Bus, Handler, Queue, Subscription
 from shared.contracts.envelope import Envelope, Event
@@ -37,6 +38,7 @@ REFUSED = Counter("signals_refused_candles", "Candles that were refused, by the 
 CLOSE_SECONDS = Histogram("signals_close_seconds", "Time from a batch to its stored views.", ["timeframe"])
 REBUILDS = Counter("signals_rebuilds", "Times the state was rebuilt from stored candles.")
 SET_ASIDE = Counter("signals_set_aside", "Steps in which an algorithm failed.", ["algorithm"])
+UNLOADED = Gauge("signals_unloaded_algorithms", "Installed algorithms that can't be loaded.")
 
 for _outcome in Outcome:  # told as 0 from the start
     CANDLES.labels(_outcome)
@@ -63,6 +65,7 @@ class Runner:
         self._lineup = lineup
         self._alert_max_age = alert_max_age
         self._state: Shard | None = None
+        self._registered = False
 
     @property
     def handlers(self) -> Mapping[type[Event], Handler]:
@@ -100,9 +103,19 @@ class Runner:
             REBUILDS.inc()
         result = service.close_candles(session, state, batch, self._alert_max_age)
         note_position(connection, self.shard, batch.feed, batch.sequence)
+        if not self._registered:
+            versions.register(session, self._lineup)
+        if result.candles:
+            note_failures(
+                connection,
+                shard=self.shard,
+                timeframe=result.timeframe,
+                close_time=result.close_time,
+                failed={failure.algorithm for failure in result.failures},
+            )
 
         def committed(_session: Session) -> None:
-            self._state = state
+            self._state, self._registered = state, True
             _report(result)
             CLOSE_SECONDS.labels(batch.timeframe).observe(time.perf_counter() - began)
 
@@ -115,12 +128,18 @@ def queue_of(shard: int) -> Queue:
 
 
 def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
-    """The loops of the runner process of one shard. Raises WrongShards when there are not so many."""
+    """The loops of the runner process of one shard.
+
+    Raises WrongShards when there are not so many, LineupError when its algorithms can't be run.
+    """
     sharding.require(database, settings.runner_shards)
+    lineup = Lineup.of(settings)
+    versions.require(database, lineup)
+    UNLOADED.set(len(lineup.set_aside))
     runner = Runner(
         settings.runner_shard,
         settings.runner_shards,
-        Lineup.of(settings),
+        lineup,
         alert_max_age=timedelta(seconds=settings.alert_max_age),
     )
     subscription = Subscription(

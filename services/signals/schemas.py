@@ -5,14 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from services.signals.algorithms import ALGORITHMS
+from services.signals.offered import lineup
 from shared.contracts.signals import Ticker, Timeframe, View
 from shared.web.paging import PageQuery
 
 
 def _known(key: str) -> str:
-    if key not in ALGORITHMS:
-        raise ValueError(f"there is no such algorithm; there are {', '.join(sorted(ALGORITHMS))}")
+    offered = lineup().algorithms
+    if key not in offered:
+        raise ValueError(f"there is no such algorithm; there are {', '.join(sorted(offered))}")
     return key
 
 
@@ -45,12 +46,18 @@ class SignalsQuery(PageQuery):
 
 
 class AlgorithmOut(BaseModel):
-    """An algorithm of the deployment; `timeframe` null means that it runs on whatever the feed delivers."""
+    """An algorithm of the deployment, with the rule's numbers by name.
+
+    `timeframe` null means that it runs on whatever the feed delivers. `failing_since` is the close since
+    which the algorithm raises and is set aside, so that its views stand still; null for one that works.
+    """
 
     key: str
     name: str
     version: str
+    parameters: dict[str, float]
     timeframe: Timeframe | None
+    failing_since: datetime | None
 
 
 class TickerOut(BaseModel):
@@ -87,11 +94,16 @@ class ViewOut(BaseModel):
 
 
 class SignalOut(BaseModel):
-    """A candle on which an algorithm's signal was not HOLD, and the view after it; `time` is its open."""
+    """A candle on which an algorithm's signal was not HOLD, and the view after it; `time` is its open.
+
+    Version and parameters are those with which the algorithm decided.
+    """
 
     time: datetime
     ticker: Ticker
     algorithm: str
+    algorithm_version: str
+    parameters: dict[str, float]
     timeframe: Timeframe
     signal: Literal["BUY", "SELL"]
     view: View

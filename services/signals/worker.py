@@ -1,6 +1,6 @@
 """The worker of signals: what was decided goes out, and what is old goes away."""
 
-from services.signals import service, sharding
+from services.signals import service, sharding, versions
 from services.signals.config import Settings
 from services.signals.ledger_export import head_job
 from services.signals.lineup import Lineup
@@ -21,10 +21,12 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
     """The loops of the worker process: outbox relay, list of algorithms, partitions ahead,
     heads of the ledger, purges.
 
-    Raises WrongShards when the tickers are divided among another number of runners.
+    Raises WrongShards when the tickers are divided among another number of runners, LineupError when the
+    algorithms that the settings name can't be run.
     """
     sharding.require(database, settings.runner_shards)
     lineup = Lineup.of(settings)
+    versions.require(database, lineup)
     # candles must find the queues of all shards, also of those that have not run yet
     queues = [queue_of(shard) for shard in range(settings.runner_shards)]
 

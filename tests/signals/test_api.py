@@ -130,8 +130,9 @@ def test_signals_of_one_candle_in_two_timeframes_page_without_loss(
     with database.transaction() as session:
         session.execute(
             text(
-                "INSERT INTO signal (ticker, open_time, algorithm, timeframe, signal, view, close)"
-                " SELECT 'TWICE', '2020-01-01', 'reversal_rsi', timeframe, 'BUY', 'BUY', 1"
+                "INSERT INTO signal (ticker, open_time, algorithm, timeframe, signal, view, close,"
+                " algorithm_version)"
+                " SELECT 'TWICE', '2020-01-01', 'reversal_rsi', timeframe, 'BUY', 'BUY', 1, '1'"
                 " FROM unnest(ARRAY['1h', '4h', '1d']) AS timeframe"
             )
         )

@@ -261,13 +261,14 @@ def test_the_demo_is_the_feed_when_none_is_set_and_warms_up() -> None:
     [
         {"algorithm_timeframes": "1h"},
         {"algorithm_timeframes": '{"golden_crossover": "2h"}'},
-        {"algorithm_timeframes": '{"no_such": "1h"}'},
+        {"overlays": "golden_crossover+stop_loss_5"},
+        {"overlays": "[5]"},
         {"runner_shard": 2, "runner_shards": 2},
         {"replay_speed": -1},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"(?i)algorithm_timeframes|runner_shard|replay_speed"):
+    with pytest.raises(ValueError, match=r"(?i)algorithm_timeframes|overlays|runner_shard|replay_speed"):
         settings("postgresql+psycopg://nowhere/x", **wrong)
 
 

@@ -60,7 +60,7 @@ def test_nothing_is_written_twice(migrated: MakeDatabase) -> None:
     database = migrated("signals")
     close_all(database, batches(random_walk(30, 3, seed=1)))
     before = stored(database)
-    row = SignalRow("T9", "a", "1h", OPENED, "BUY", "BUY", 0.1)
+    row = SignalRow("T9", "a", "1h", OPENED, "BUY", "BUY", 0.1, "1")
     with database.transaction() as session:
         cycles.insert_signals(session, [row])
         cycles.insert_signals(session, [])

@@ -26,16 +26,22 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run_web(_args: argparse.Namespace) -> int:
-    """Become gunicorn."""
+    """Become gunicorn; 2 when the algorithms that the settings name can't be run."""
     from services.signals.config import Settings  # noqa: PLC0415
+    from services.signals.errors import LineupError  # noqa: PLC0415
+    from services.signals.lineup import Lineup  # noqa: PLC0415
 
+    try:
+        Lineup.of(_settings())  # told once, here, and not by each of gunicorn's workers
+    except LineupError as error:
+        commands.refuse(str(error))
     commands.serve("signals", Settings)
 
 
 def run_worker(_args: argparse.Namespace) -> int:
-    """Run the worker until it is told to stop; 2 when RUNNER_SHARDS is not the number of shards."""
+    """Run the worker until it is told to stop; 2 when RUNNER_SHARDS or the algorithms are wrong."""
     from services.signals import worker  # noqa: PLC0415
-    from services.signals.errors import WrongShards  # noqa: PLC0415
+    from services.signals.errors import LineupError, WrongShards  # noqa: PLC0415
 
     settings = _settings()
     bus = commands.broker("signals", settings)
@@ -43,7 +49,7 @@ def run_worker(_args: argparse.Namespace) -> int:
         return commands.run(
             "signals", "worker", settings, lambda database: worker.loops(settings, database, bus)
         )
-    except WrongShards as error:
+    except (LineupError, WrongShards) as error:
         commands.refuse(str(error))
 
 
@@ -60,9 +66,9 @@ def run_feed(_args: argparse.Namespace) -> int:
 
 
 def run_runner(args: argparse.Namespace) -> int:
-    """Run one shard of the runner until it is told to stop; 2 when there are not so many shards."""
+    """Run one shard of the runner until it is told to stop; 2 as for the worker."""
     from services.signals import runner  # noqa: PLC0415
-    from services.signals.errors import WrongShards  # noqa: PLC0415
+    from services.signals.errors import LineupError, WrongShards  # noqa: PLC0415
 
     chosen = {"runner_shard": args.shard, "runner_shards": args.shards}
     settings = _settings(**{name: value for name, value in chosen.items() if value is not None})
@@ -72,7 +78,7 @@ def run_runner(args: argparse.Namespace) -> int:
         return commands.run(
             "signals", process, settings, lambda database: runner.loops(settings, database, bus)
         )
-    except WrongShards as error:
+    except (LineupError, WrongShards) as error:
         commands.refuse(str(error))
 
 

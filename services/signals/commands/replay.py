@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from services.signals.algorithms import ALGORITHMS
+from services.signals.algorithms import registry
 from services.signals.candles import TIMEFRAMES
 from services.signals.commands import recordings
 from services.signals.commands.recordings import FAILED, GOOD, NOTHING_READ, ROWS_SKIPPED, STATUSES
@@ -45,8 +45,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--algorithms",
         metavar="KEY,KEY",
         type=_algorithms,
-        default=tuple(ALGORITHMS.values()),
-        help=f"some of {', '.join(ALGORITHMS)} (all when left out)",
+        help="some of the published ones and those of installed packages (all when left out)",
     )
     parser.add_argument(
         "--out", metavar="FILE", type=Path, help="write signals here instead of standard output"
@@ -61,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if recording is None:
         return NOTHING_READ
     try:
-        failed = _write(recording, args)
+        failed = _write(recording, args.algorithms or _all_algorithms(), args)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -73,13 +72,15 @@ def run(args: argparse.Namespace) -> int:
     return ROWS_SKIPPED if recording.rejected else GOOD
 
 
-def _write(recording: Recording, args: argparse.Namespace) -> dict[str, Exception]:
+def _write(
+    recording: Recording, algorithms: "tuple[Algorithm, ...]", args: argparse.Namespace
+) -> dict[str, Exception]:
     """Write all rows; the first error of each algorithm that raised."""
     failed: dict[str, Exception] = {}
     with ExitStack() as files:
         out = _writer(files, args.out, SIGNAL_HEADER)
         further = _writer(files, args.indicators, INDICATOR_HEADER) if args.indicators else None
-        moments = replay(recording, args.algorithms, INDICATORS if further else ())
+        moments = replay(recording, algorithms, INDICATORS if further else ())
         for moment in recordings.with_progress(moments, len(recording), sys.stderr):
             out.writerows(signal_rows(moment))
             if further:
@@ -92,13 +93,24 @@ def _write(recording: Recording, args: argparse.Namespace) -> dict[str, Exceptio
 
 def _algorithms(text: str) -> "tuple[Algorithm, ...]":
     keys = list(dict.fromkeys(key.strip() for key in text.split(",")))
-    unknown = [key for key in keys if key not in ALGORITHMS]
+    found = registry.discover(keys)
+    for key, reason in found.set_aside:
+        raise argparse.ArgumentTypeError(f"{key} can't be run: {reason}")
+    unknown = [key for key in keys if key not in found.algorithms]
     if unknown:
-        known = ", ".join(ALGORITHMS)
+        known = ", ".join(registry.offered_keys())
         raise argparse.ArgumentTypeError(
             f"unknown algorithm {', '.join(map(repr, unknown))}; known are {known}"
         )
-    return tuple(ALGORITHMS[key] for key in keys)
+    return tuple(found.algorithms[key] for key in keys)
+
+
+def _all_algorithms() -> "tuple[Algorithm, ...]":
+    """All that there are; those of packages that can't be run are told and left out."""
+    found = registry.discover()
+    for key, reason in found.set_aside:
+        print(f"{key} is left out: {reason}", file=sys.stderr)
+    return tuple(found.algorithms.values())
 
 
 def _writer(files: ExitStack, path: Path | None, header: Iterable[str]) -> "Writer":

@@ -50,6 +50,8 @@ class SignalItem(NamedTuple):
     signal: str
     view: str
     close: float
+    algorithm_version: str
+    parameters: dict[str, float]
 
 
 class ChangeItem(NamedTuple):
@@ -159,7 +161,10 @@ def signals(
     rows = connection.execute(
         text(
             """
-            SELECT open_time, ticker, algorithm, timeframe, signal, view, CAST(close AS float8) FROM signal
+            SELECT open_time, ticker, algorithm, timeframe, signal, view, CAST(close AS float8),
+                algorithm_version, COALESCE((SELECT v.parameters FROM algorithm_version AS v
+                    WHERE v.algorithm = signal.algorithm AND v.version = signal.algorithm_version), '{}')
+            FROM signal
             WHERE (CAST(:ticker AS text) IS NULL OR ticker = :ticker)
                 AND (CAST(:algorithm AS text) IS NULL OR algorithm = :algorithm)
                 AND (CAST(:moment AS timestamptz) IS NULL OR (open_time <= :moment

@@ -29,6 +29,7 @@ class SignalRow(NamedTuple):
     signal: str
     view: str
     close: float
+    algorithm_version: str
 
 
 class ViewRow(NamedTuple):
@@ -103,12 +104,13 @@ def insert_signals(session: Session, rows: Sequence[SignalRow]) -> None:
     """Store signals of one close."""
     times = {moment: moment.isoformat() for moment in {row.open_time for row in rows}}
     lines = [
-        f"{ticker}\t{algorithm}\t{timeframe}\t{times[moment]}\t{signal}\t{view}\t{close!r}\n"
-        for ticker, algorithm, timeframe, moment, signal, view, close in rows
+        f"{ticker}\t{algorithm}\t{timeframe}\t{times[moment]}\t{signal}\t{view}\t{close!r}\t{version}\n"
+        for ticker, algorithm, timeframe, moment, signal, view, close, version in rows
     ]
     _copy(
         session,
-        "COPY signal (ticker, algorithm, timeframe, open_time, signal, view, close) FROM STDIN",
+        "COPY signal (ticker, algorithm, timeframe, open_time, signal, view, close, algorithm_version)"
+        " FROM STDIN",
         lines,
     )
 

@@ -31,6 +31,7 @@ def choose(connection: Connection, shards: int) -> None:
         ),
         {"shards": shards},
     )
+    connection.execute(text("DELETE FROM algorithm_failure"))  # noted again, by whose it then is, at a close
     connection.execute(text("DELETE FROM shard_position"))
     connection.execute(
         text(
