@@ -6,6 +6,7 @@ from typing import Self
 
 from services.signals.algorithms import ALGORITHMS, registry
 from services.signals.algorithms.base import Algorithm
+from services.signals.algorithms.overlays import UnknownOverlay
 from services.signals.algorithms.registry import SetAside
 from services.signals.config import Settings
 from services.signals.errors import LineupError
@@ -35,8 +36,12 @@ class Lineup:
         found = registry.discover(chosen)
         for key, reason in found.set_aside:
             log.error("algorithm can't be loaded", algorithm=key, reason=reason)
-        algorithms, aside = dict(found.algorithms), {each.key for each in found.set_aside}
-        _require(chosen, algorithms.keys() | aside, "ALGORITHMS")
+        _require(chosen, {*found.algorithms, *(each.key for each in found.set_aside)}, "ALGORITHMS")
+        try:
+            found = found.with_overlays(settings.overlay_keys())
+        except UnknownOverlay as error:
+            raise LineupError(f"OVERLAYS: {error}") from error
+        algorithms, aside = found.algorithms, {each.key for each in found.set_aside}
         overrides = settings.timeframe_overrides()
         _require(overrides, algorithms.keys() | aside | ALGORITHMS.keys(), "ALGORITHM_TIMEFRAMES")
         if not algorithms:

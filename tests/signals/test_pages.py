@@ -223,3 +223,15 @@ def test_numbers_are_written_for_people_without_losing_digits_of_a_price() -> No
         "1.234e-05",
         "0",
     ]
+
+
+def test_links_lead_to_an_algorithm_with_an_overlay(database: Database) -> None:
+    key = "golden_crossover+stop_loss_5"
+    with site.person(database, overlays=f'["{key}"]') as client:
+        html = page(client, "/dashboard")
+        assert ("T0", key) in cells(html)
+        [link] = re.findall(r'href="(/tickers/T0\?algorithm=[^"]*loss_5)"', html)
+        assert f'data-algorithm="{key}"' in page(client, link)
+        assert page(client, "/tickers/T0").count(link) == 1
+        assert set(cells(page(client, link.replace("/tickers/T0", "/dashboard")))) == set()
+        assert client.get(link.replace("/tickers/T0", "/api/v1/views")).status_code == 200

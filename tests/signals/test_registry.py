@@ -64,6 +64,9 @@ def test_a_timeframe_is_chosen_for_an_installed_algorithm_too(site):
     [
         ("algorithms", "golden_crossover,no_such", "ALGORITHMS names no algorithm that there is: 'no_such'"),
         ("algorithm_timeframes", '{"no_such": "1h"}', "ALGORITHM_TIMEFRAMES names no algorithm"),
+        ("overlays", '["no_such+stop_loss_5"]', "OVERLAYS: 'no_such+stop_loss_5' names no algorithm"),
+        ("overlays", '["golden_crossover+stop_los_5"]', "OVERLAYS: 'stop_los_5' is no overlay"),
+        ("overlays", '["golden_crossover"]', "OVERLAYS: 'golden_crossover' names no overlay"),
     ],
 )
 def test_a_setting_that_names_what_there_is_not_is_refused_in_one_line(setting, value, told):
@@ -71,6 +74,20 @@ def test_a_setting_that_names_what_there_is_not_is_refused_in_one_line(setting, 
         lineup(**{setting: value})
     assert str(caught.value).startswith(told)
     assert "\n" not in str(caught.value)
+
+
+def test_overlays_are_algorithms_of_their_own_beside_their_base(site):
+    install(site, "good_six", algorithm("dip"), {"dip": "good_six:Rules"})
+    install(site, "bad", "x = 1 / 0", {"bad": "bad:Rules"})
+    found = lineup(
+        overlays='["dip+stop_loss_5", "golden_crossover+trailing_stop_loss_7.5", "bad+stop_loss_5"]',
+        algorithm_timeframes='{"dip+stop_loss_5": "15m"}',
+    )
+    added = ["dip", "dip+stop_loss_5", "golden_crossover+trailing_stop_loss_7.5"]
+    assert list(found.algorithms) == [*ALGORITHMS, *added]
+    assert found.algorithms["dip+stop_loss_5"].parameters == {"limit": 40.0, "stop_loss": 0.05}
+    assert [found.timeframe_of(key) for key in added] == ["1h", "15m", "1h"]
+    assert [each.key for each in found.set_aside] == ["bad", "bad+stop_loss_5"]
 
 
 BAD = {
@@ -165,6 +182,9 @@ def test_replay_runs_installed_algorithms_and_names_those_it_leaves_out(site):
     assert everything.stderr.startswith("bad is left out: package bad: importing bad:Rules raised")
     assert ",AAA,dip,BUY,BUY," in everything.stdout
     assert ",AAA,reversal_rsi," in everything.stdout or ",AAA,dollar_cost_averaging," in everything.stdout
+    paired = replay("--algorithms", "dip+stop_loss_5")
+    assert (paired.returncode, paired.stderr) == (0, "")
+    assert ",AAA,dip+stop_loss_5,BUY,BUY," in paired.stdout
     refused = replay("--algorithms", "dip,bad")
     assert refused.returncode == 2
     assert "bad can't be run: package bad" in refused.stderr

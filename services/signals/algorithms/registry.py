@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from services.signals.algorithms import ALGORITHMS
 from services.signals.algorithms.base import Algorithm
+from services.signals.algorithms.overlays import SEPARATOR, overlaid_by_key
 from services.signals.candles import TIMEFRAMES
 from services.signals.indicators import IndicatorSet
 
@@ -48,6 +49,21 @@ class Registry:
 
     algorithms: Mapping[str, Algorithm]
     set_aside: tuple[SetAside, ...]
+
+    def with_overlays(self, keys: Iterable[str]) -> "Registry":
+        """The same and the pairs of those keys; a pair goes the way of its algorithm when that is set aside.
+
+        Raises UnknownOverlay for a key that names no pair.
+        """
+        algorithms, aside = dict(self.algorithms), {each.key for each in self.set_aside}
+        without: list[SetAside] = []
+        for key in keys:
+            base, separator, _ = key.partition(SEPARATOR)
+            if separator and base in aside:
+                without.append(SetAside(key, f"{base} is set aside"))
+            else:
+                algorithms[key] = overlaid_by_key(key, self.algorithms)
+        return Registry(algorithms, (*self.set_aside, *without))
 
 
 def discover(named: Collection[str] = ()) -> Registry:

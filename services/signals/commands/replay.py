@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from services.signals.algorithms import registry
+from services.signals.algorithms.overlays import SEPARATOR, UnknownOverlay
 from services.signals.candles import TIMEFRAMES
 from services.signals.commands import recordings
 from services.signals.commands.recordings import FAILED, GOOD, NOTHING_READ, ROWS_SKIPPED, STATUSES
@@ -93,15 +94,20 @@ def _write(
 
 def _algorithms(text: str) -> "tuple[Algorithm, ...]":
     keys = list(dict.fromkeys(key.strip() for key in text.split(",")))
-    found = registry.discover(keys)
+    bases = [key.partition(SEPARATOR)[0] for key in keys]
+    found = registry.discover(bases)
     for key, reason in found.set_aside:
         raise argparse.ArgumentTypeError(f"{key} can't be run: {reason}")
-    unknown = [key for key in keys if key not in found.algorithms]
+    unknown = [key for key in bases if key not in found.algorithms]
     if unknown:
         known = ", ".join(registry.offered_keys())
         raise argparse.ArgumentTypeError(
             f"unknown algorithm {', '.join(map(repr, unknown))}; known are {known}"
         )
+    try:
+        found = found.with_overlays(key for key in keys if SEPARATOR in key)
+    except UnknownOverlay as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return tuple(found.algorithms[key] for key in keys)
 
 
