@@ -6,17 +6,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from services.signals.algorithms import ALGORITHMS
 from services.signals.backtest import DEFAULT_FEE, HIGHEST_FEE, Backtest, Tested, backtest
 from services.signals.candles import TIMEFRAMES
-from services.signals.commands import recordings
+from services.signals.commands import algorithms, recordings
 from services.signals.commands.recordings import FAILED, GOOD, NOTHING_READ, ROWS_SKIPPED, STATUSES
 from services.signals.replay import stamp
-
-if TYPE_CHECKING:
-    from services.signals.algorithms.base import Algorithm
 
 TRADE_HEADER = ("ticker", "entry_time", "exit_time", "entry_price", "exit_price", "return", "open")
 """Columns of the trades as CSV: times are those at which the candles opened, the return is a share of 1."""
@@ -41,8 +36,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--algorithm",
         metavar="KEY",
         required=True,
-        type=_algorithm,
-        help=f"one of {', '.join(ALGORITHMS)}",
+        type=algorithms.of_key,
+        help="a published one or one of an installed package, also with an overlay (KEY+stop_loss_5)",
     )
     parser.add_argument(
         "--fee",
@@ -182,12 +177,6 @@ def _stamp(seconds: int) -> str:
 
 def _percent(share: float | None) -> str:
     return NOTHING if share is None else f"{share:,.2%}"
-
-
-def _algorithm(key: str) -> "Algorithm":
-    if key not in ALGORITHMS:
-        raise argparse.ArgumentTypeError(f"unknown algorithm {key!r}; known are {', '.join(ALGORITHMS)}")
-    return ALGORITHMS[key]
 
 
 def _fee(text: str) -> float:

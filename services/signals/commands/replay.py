@@ -8,10 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from services.signals.algorithms import registry
-from services.signals.algorithms.overlays import SEPARATOR, UnknownOverlay
 from services.signals.candles import TIMEFRAMES
-from services.signals.commands import recordings
+from services.signals.commands import algorithms, recordings
 from services.signals.commands.recordings import FAILED, GOOD, NOTHING_READ, ROWS_SKIPPED, STATUSES
 from services.signals.feeds.csv_files import Recording
 from services.signals.replay import (
@@ -45,7 +43,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--algorithms",
         metavar="KEY,KEY",
-        type=_algorithms,
+        type=algorithms.of_keys,
         help="some of the published ones and those of installed packages (all when left out)",
     )
     parser.add_argument(
@@ -61,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if recording is None:
         return NOTHING_READ
     try:
-        failed = _write(recording, args.algorithms or _all_algorithms(), args)
+        failed = _write(recording, args.algorithms or algorithms.every(), args)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -74,14 +72,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(
-    recording: Recording, algorithms: "tuple[Algorithm, ...]", args: argparse.Namespace
+    recording: Recording, chosen: "tuple[Algorithm, ...]", args: argparse.Namespace
 ) -> dict[str, Exception]:
     """Write all rows; the first error of each algorithm that raised."""
     failed: dict[str, Exception] = {}
     with ExitStack() as files:
         out = _writer(files, args.out, SIGNAL_HEADER)
         further = _writer(files, args.indicators, INDICATOR_HEADER) if args.indicators else None
-        moments = replay(recording, algorithms, INDICATORS if further else ())
+        moments = replay(recording, chosen, INDICATORS if further else ())
         for moment in recordings.with_progress(moments, len(recording), sys.stderr):
             out.writerows(signal_rows(moment))
             if further:
@@ -90,33 +88,6 @@ def _write(
                 for failure in result.failures:
                     failed.setdefault(failure.algorithm, failure.error)
     return failed
-
-
-def _algorithms(text: str) -> "tuple[Algorithm, ...]":
-    keys = list(dict.fromkeys(key.strip() for key in text.split(",")))
-    bases = [key.partition(SEPARATOR)[0] for key in keys]
-    found = registry.discover(bases)
-    for key, reason in found.set_aside:
-        raise argparse.ArgumentTypeError(f"{key} can't be run: {reason}")
-    unknown = [key for key in bases if key not in found.algorithms]
-    if unknown:
-        known = ", ".join(registry.offered_keys())
-        raise argparse.ArgumentTypeError(
-            f"unknown algorithm {', '.join(map(repr, unknown))}; known are {known}"
-        )
-    try:
-        found = found.with_overlays(key for key in keys if SEPARATOR in key)
-    except UnknownOverlay as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return tuple(found.algorithms[key] for key in keys)
-
-
-def _all_algorithms() -> "tuple[Algorithm, ...]":
-    """All that there are; those of packages that can't be run are told and left out."""
-    found = registry.discover()
-    for key, reason in found.set_aside:
-        print(f"{key} is left out: {reason}", file=sys.stderr)
-    return tuple(found.algorithms.values())
 
 
 def _writer(files: ExitStack, path: Path | None, header: Iterable[str]) -> "Writer":
