@@ -6,6 +6,7 @@ from apiflask import APIFlask
 
 from services.signals.api import api
 from services.signals.config import Settings
+from services.signals.ledger_api import ledger_api
 from services.signals.lineup import Lineup
 from services.signals.offered import LINEUP
 from services.signals.pages import pages
@@ -26,5 +27,6 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app = web.create_app("signals", settings, database, templates=TEMPLATES)
     app.extensions[LINEUP] = Lineup.of(settings)
     app.register_blueprint(api)
+    app.register_blueprint(ledger_api)
     app.register_blueprint(pages)
     return app

@@ -1,18 +1,17 @@
 """A recorded change decided again: stored candles through the same engine step, compared bit for bit."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from services.signals.algorithms.base import Algorithm
-from services.signals.candles import CandleBatch
 from services.signals.engine import Engine, StepResult
 from services.signals.errors import NotReplayable
 from services.signals.ledger import iso
 from services.signals.ledger_chain import Entry, NotARecord, Reader
+from services.signals.reevaluation import Find, begin, installed, step
 from services.signals.repository import audit, evaluated
 from services.signals.repository.evaluated import ToldChange
 
@@ -65,7 +64,7 @@ def replay(
     connection: Connection,
     partition: int,
     sequence: int,
-    algorithms: Mapping[str, Algorithm],
+    find: Find,
     *,
     ticker: str | None = None,
     algorithm: str | None = None,
@@ -73,7 +72,7 @@ def replay(
     """Decide the changes of a record again, or those of one ticker or algorithm.
 
     Starts at the first candle of the tickers. Raises NotReplayable where there is no such change, a candle
-    is no longer kept, or an algorithm is not among `algorithms` as the record has it.
+    is no longer kept, or `find` does not find an algorithm as the record has it.
     """
     entry = _entry(connection, partition, sequence)
     told = [
@@ -83,8 +82,9 @@ def replay(
     ]
     if not told:
         raise NotReplayable(f"record {sequence} of chain {partition} has no such change")
-    keys = sorted({change.algorithm for change in told})
-    engine = Engine(entry.row.timeframe, [_as_recorded(entry, key, algorithms) for key in keys])
+    keys = {change.algorithm for change in told}
+    named = [each for each in entry.content["algorithms"] if each["key"] in keys]
+    engine = Engine(entry.row.timeframe, [installed(each, find) for each in named])
     tickers = sorted({change.ticker for change in told})
     start, result = _evaluate(connection, partition, entry, engine, tickers)
     decided = {
@@ -124,67 +124,25 @@ def _entry(connection: Connection, partition: int, sequence: int) -> Entry:
         raise NotReplayable(f"record {sequence} of chain {partition} can't be read: {error}") from error
 
 
-def _as_recorded(entry: Entry, key: str, algorithms: Mapping[str, Algorithm]) -> Algorithm:
-    """The algorithm of a key, which must be the one of the record."""
-    for each in entry.content["algorithms"]:
-        if each["key"] == key:
-            known = algorithms.get(key)
-            if known is None:
-                raise NotReplayable(f"the algorithm {key} is not installed")
-            if (known.version, known.parameters) != (each["version"], each["parameters"]):
-                raise NotReplayable(f"the algorithm {key} is installed, but not as version {each['version']}")
-            return known
-    raise NotReplayable(f"the record does not have the algorithm {key}")
-
-
 def _evaluate(
     connection: Connection, partition: int, entry: Entry, engine: Engine, tickers: Sequence[str]
 ) -> tuple[str, StepResult]:
     """Where it started, and what the step of the record says of the tickers."""
     timeframe, last = entry.row.timeframe, entry.row.sequence
-    first, since, start = _begin(connection, partition, entry, tickers)
-    kept = audit.kept_from(connection).get(timeframe)
-    if kept is None or since < kept:
-        raise NotReplayable(f"candles from {iso(since)} on are needed, and no longer kept")
-    aside = evaluated.set_aside(connection, partition, timeframe, first, last)
+    start = begin(connection, partition, engine, tickers)
+    aside = evaluated.set_aside(connection, partition, timeframe, start.sequence, last)
     result: StepResult | None = None
     at = 0
     for at, batch in evaluated.candles(
-        connection, timeframe, tickers, since=since, until=entry.open_time, first=first, last=last
+        connection,
+        timeframe,
+        tickers,
+        since=start.since,
+        until=entry.open_time,
+        first=start.sequence,
+        last=last,
     ):
-        result = _step(engine, batch, aside.get(at, ()))
+        result = step(engine, batch, aside.get(at, ()))
     if result is None or at != last:
         raise NotReplayable(f"the candle that closed at {iso(entry.row.close_time)} is not stored")
-    return start, result
-
-
-def _begin(
-    connection: Connection, partition: int, entry: Entry, tickers: Sequence[str]
-) -> tuple[int, datetime, str]:
-    """Where to start: the first record and open time to evaluate, and that in words."""
-    timeframe = entry.row.timeframe
-    began = {
-        each.ticker: each.first_open_time
-        for each in audit.tickers(connection, partition)
-        if each.timeframe == timeframe and each.ticker in tickers
-    }
-    if began.keys() != set(tickers):
-        raise NotReplayable("a ticker of the change is not listed in its chain")
-    return 1, min(began.values()), "from the first candle"
-
-
-def _step(engine: Engine, batch: CandleBatch, aside: Sequence[str]) -> StepResult:
-    """One step; the algorithms that were set aside in it keep their state, and of new tickers have none."""
-    if not aside:
-        return engine.step(batch)
-    before = engine.snapshot(batch.tickers)
-    result = engine.step(batch)
-    prefixes = tuple(f"algorithm/{key}/" for key in aside)
-    after = engine.snapshot(batch.tickers)
-    kept = {name: array for name, array in before.arrays.items() if name.startswith(prefixes)}
-    known = after.only(before.tickers)
-    engine.restore(replace(known, arrays={**known.arrays, **kept}))
-    new = after.only(set(batch.tickers) - set(before.tickers))
-    others = {name: array for name, array in new.arrays.items() if not name.startswith(prefixes)}
-    engine.restore(replace(new, arrays=others))
-    return result
+    return start.words, result

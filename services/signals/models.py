@@ -192,6 +192,7 @@ class LedgerRecord(Base):
     """One evaluation cycle of one partition; `record` is the canonical JSON whose SHA-256 is `hash`."""
 
     __tablename__ = "ledger"
+    __table_args__ = (Index("ix_ledger_close_time", "close_time"),)
 
     partition: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True)

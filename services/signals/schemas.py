@@ -1,6 +1,6 @@
 """Wire shapes of the API of signals: what may be asked, and what is answered."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
@@ -142,4 +142,69 @@ class SignalsPage(BaseModel):
     """Some signals, newest first."""
 
     items: list[SignalOut]
+    next: str | None = Field(description="cursor of the next page")
+
+
+class HeadsQuery(PageQuery):
+    """What `GET ledger/heads` takes."""
+
+
+class RepaintChecksQuery(PageQuery):
+    """What `GET ledger/repaint-checks` takes."""
+
+
+class ChainEndOut(BaseModel):
+    """The last record of a chain: its sequence from 1, and its SHA-256; 0 and zeros before the first."""
+
+    partition: int
+    sequence: int
+    hash: str
+
+
+class HeadOut(BaseModel):
+    """The ends of all chains on a UTC day.
+
+    `document` is canonical JSON of `chains`, `date`, `format` and `previous`, and `hash` its SHA-256;
+    `previous` is the hash of the document before.
+    """
+
+    date: date
+    chains: list[ChainEndOut]
+    previous: str
+    document: str
+    hash: str
+
+
+class RepaintDetailsOut(BaseModel):
+    """Some differences in words, and what could not be compared."""
+
+    candles: list[str]
+    changes: list[str]
+    left_out: list[str]
+
+
+class RepaintCheckOut(BaseModel):
+    """A UTC day evaluated again with candles fetched again: how many were compared, and are otherwise now."""
+
+    day: date
+    timeframe: Timeframe
+    candles: int
+    candle_differences: int
+    changes: int
+    change_differences: int
+    details: RepaintDetailsOut
+    checked_at: datetime
+
+
+class HeadsPage(BaseModel):
+    """Some heads, newest first."""
+
+    items: list[HeadOut]
+    next: str | None = Field(description="cursor of the next page")
+
+
+class RepaintChecksPage(BaseModel):
+    """Some checks, newest first."""
+
+    items: list[RepaintCheckOut]
     next: str | None = Field(description="cursor of the next page")

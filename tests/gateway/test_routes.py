@@ -23,6 +23,8 @@ ROUTES = {
     "/api/v1/candles?ticker=AMZN&timeframe=1d": "signals",
     "/api/v1/views": "signals",
     "/api/v1/signals": "signals",
+    "/api/v1/ledger/heads": "signals",
+    "/api/v1/ledger/repaint-checks": "signals",
     "/alerts": "notify",
     "/alerts/17/delete": "notify",
     "/inbox": "notify",

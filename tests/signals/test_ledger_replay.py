@@ -57,7 +57,7 @@ def test_every_change_of_a_chain_comes_out_as_it_was_recorded(database: Database
         replayed = [
             (sequence, each.ticker, each.algorithm)
             for sequence in sorted({sequence for sequence, _, _ in recorded})
-            for each in replay(connection, CHAIN, sequence, ALGORITHMS)
+            for each in replay(connection, CHAIN, sequence, ALGORITHMS.get)
             if each.is_equal and each.recorded.why
         ]
     assert replayed == recorded
@@ -68,9 +68,9 @@ def test_another_rule_of_the_same_version_is_not_taken_for_the_recorded_one(data
     with database.read() as connection:
         other = replace(ALGORITHMS[key], **{next(iter(ALGORITHMS[key].parameters)): 1.0})  # type: ignore[type-var]
         with pytest.raises(NotReplayable, match="is installed, but not as version"):
-            replay(connection, CHAIN, sequence, {key: other}, ticker=ticker, algorithm=key)
+            replay(connection, CHAIN, sequence, {key: other}.get, ticker=ticker, algorithm=key)
         with pytest.raises(NotReplayable, match="is not installed"):
-            replay(connection, CHAIN, sequence, {}, ticker=ticker, algorithm=key)
+            replay(connection, CHAIN, sequence, {}.get, ticker=ticker, algorithm=key)
 
 
 def command(monkeypatch: pytest.MonkeyPatch, database: Database, *arguments: object) -> int:
@@ -113,7 +113,7 @@ def test_a_step_in_which_an_algorithm_was_set_aside_is_left_out_again(migrated: 
         replayed = [
             (sequence, each.ticker, each.algorithm)
             for sequence in sorted({sequence for sequence, _, _ in recorded})
-            for each in replay(connection, CHAIN, sequence, {calm.key: calm})
+            for each in replay(connection, CHAIN, sequence, {calm.key: calm}.get)
             if each.is_equal
         ]
     assert len(aside) > 5

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 from shared import commands
 
 if TYPE_CHECKING:
+    from services.signals.algorithms.base import Algorithm
     from shared.db.engine import Database
 
 GOOD, BAD, NOT_RUN = 0, 1, 2
@@ -77,7 +78,6 @@ def run_verify(args: argparse.Namespace) -> int:
 
 def run_replay(args: argparse.Namespace) -> int:
     """Replay one record; the exit status."""
-    from services.signals.algorithms import ALGORITHMS  # noqa: PLC0415
     from services.signals.errors import NotReplayable  # noqa: PLC0415
     from services.signals.ledger_replay import replay  # noqa: PLC0415
 
@@ -88,7 +88,7 @@ def run_replay(args: argparse.Namespace) -> int:
                     connection,
                     args.chain,
                     args.sequence,
-                    ALGORITHMS,
+                    _installed,
                     ticker=args.ticker,
                     algorithm=args.algorithm,
                 )
@@ -99,6 +99,15 @@ def run_replay(args: argparse.Namespace) -> int:
         return GOOD if all(each.is_equal for each in replayed) else BAD
 
     return _with_database(args.database, decide)
+
+
+def _installed(key: str) -> "Algorithm | None":
+    from services.signals.commands import algorithms  # noqa: PLC0415
+
+    try:
+        return algorithms.of_key(key)
+    except argparse.ArgumentTypeError:
+        return None
 
 
 def _with_database(url: str | None, work: "Callable[[Database], int]") -> int:

@@ -46,9 +46,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("day", "timeframe", name=op.f("pk_repaint_check")),
     )
     op.create_index("ix_view_change_ledger", "view_change", ["ledger_partition", "ledger_sequence"])
+    op.create_index("ix_ledger_close_time", "ledger", ["close_time"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_ledger_close_time", table_name="ledger")
     op.drop_index("ix_view_change_ledger", table_name="view_change")
     op.drop_table("repaint_check")
     op.drop_table("ledger_head")
