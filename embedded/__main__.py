@@ -21,8 +21,11 @@ from embedded.nginx import NginxServer, end_leftover
 from embedded.postgres import PostgresServer
 from embedded.processes import FolderLock, StartError, require_free
 from embedded.valkey import ValkeyServer
+from services.signals.config import exchanges_of
 from services.signals.errors import FeedError, LineupError, WrongShards
-from services.signals.feeds.replay import Rest, recording_of
+from services.signals.feeds import require_exchanges
+from services.signals.feeds.plan import Plan
+from services.signals.feeds.replay import ReplayFeed, Rest, recording_of
 from shared import logs
 from shared.db.migrate import upgrade
 from shared.process import Supervisor
@@ -32,6 +35,15 @@ EXIT_CANNOT_START = 2
 EXIT_SERVER_DIED = 1
 LOOPS_SECONDS = 10
 WATCH_SECONDS = 1.0
+WORDS = {
+    "1m": "minute",
+    "5m": "5 minutes",
+    "15m": "15 minutes",
+    "1h": "hour",
+    "4h": "4 hours",
+    "1d": "day",
+}
+"""Timeframes behind the word "each"."""
 SHORTLY, LONG = 90, 2 * 3600  # seconds that the recorded candles last
 # Everybody is at the same address here: oneself, with a browser, scripts and benchmarks.
 LIMITS = {"REQUESTS_PER_SECOND": "2000", "LOGINS_PER_MINUTE": "60", "CONNECTIONS_PER_ADDRESS": "10000"}
@@ -60,12 +72,12 @@ def step(what: str) -> Iterator[None]:
 
 
 class Running(NamedTuple):
-    """What was started, and what the recording still held by then."""
+    """What was started, and what is to be expected of its candles."""
 
     postgres: PostgresServer
     valkey: ValkeyServer
     nginx: NginxServer
-    rest: Rest
+    outlook: str
 
 
 def prepare(launch: LaunchSettings, parts: contextlib.ExitStack) -> Running:
@@ -86,8 +98,11 @@ def prepare(launch: LaunchSettings, parts: contextlib.ExitStack) -> Running:
     keys = load_or_make(data_dir / "secrets.json")
 
     # before anything that takes long: a FEED that holds nothing is told at once
-    with complaints.of_the_feed(), step("recorded candles"):
-        recording = recording_of(launch.feed)
+    exchanges = exchanges_of(launch.feed)
+    with complaints.of_the_feed(), step("exchanges" if exchanges else "recorded candles"):
+        if exchanges:
+            require_exchanges(exchanges)
+        recording = None if exchanges else recording_of(launch.feed)
     with step("PostgreSQL"):
         postgres = PostgresServer.start(data_dir / "postgres")
         parts.callback(postgres.stop)
@@ -112,7 +127,8 @@ def prepare(launch: LaunchSettings, parts: contextlib.ExitStack) -> Running:
             ),
         )
         parts.callback(house.dispose)
-        rest = house.feed.rest()
+        feed = house.feed
+        expected = outlook(feed.rest()) if isinstance(feed, ReplayFeed) else live_outlook(feed.plan, data_dir)
         supervisor = Supervisor()
         parts.callback(supervisor.stop, LOOPS_SECONDS)
         supervisor.start(house.loops)
@@ -136,7 +152,7 @@ def prepare(launch: LaunchSettings, parts: contextlib.ExitStack) -> Running:
             },
         )
         parts.callback(nginx.stop)
-    return Running(postgres, valkey, nginx, rest)
+    return Running(postgres, valkey, nginx, expected)
 
 
 def outlook(rest: Rest) -> str:
@@ -153,7 +169,16 @@ def outlook(rest: Rest) -> str:
     return f"The recorded candles {lasting}, then nothing changes any more. To begin again:\n  {again}"
 
 
-def welcome(launch: LaunchSettings, rest: Rest) -> None:
+def live_outlook(plan: Plan, data_dir: Path) -> str:
+    """When candles of exchanges come, and where to look when none do."""
+    return (
+        f"Candles come from {' and '.join(plan.exchanges)}: first the history of every ticker, which takes\n"
+        f"minutes, then one each {WORDS[plan.base]} as it closes. Views are known once the history is in.\n"
+        f"How far it is, and what an exchange refuses, is in\n  {data_dir / 'logs' / 'boritrader.log'}"
+    )
+
+
+def welcome(launch: LaunchSettings, outlook: str) -> None:
     """Say where it is and what to do next."""
     url = launch.public_url
     say(
@@ -162,7 +187,7 @@ def welcome(launch: LaunchSettings, rest: Rest) -> None:
         f"  2. switch on an alert     {url}/alerts\n"
         f"  3. watch views change     {url}/dashboard\n"
         f"  4. read the mail          {url}/dev/mail\n\n"
-        f"{outlook(rest)}\n\n"
+        f"{outlook}\n\n"
         f"Data and logs are in {launch.data_dir}. Stop with Ctrl-C."
     )
 
@@ -194,7 +219,7 @@ def run(launch: LaunchSettings) -> int:
         try:
             say("Boritrader starts:")
             running = prepare(launch, parts)
-            welcome(launch, running.rest)
+            welcome(launch, running.outlook)
             died = watch({"PostgreSQL": running.postgres, "Valkey": running.valkey, "NGINX": running.nginx})
         except Stopped:
             say("\nStopping …")

@@ -14,8 +14,9 @@ class LaunchSettings(Settings):
     """What may be chosen for a run on one machine.
 
     `port` is where the gateway listens on the loopback address. `data_dir` holds the databases, `mail/*.eml`
-    and `logs/*.log`. `feed` is `replay:DIR`, empty for the recorded demo data; `replay_speed` is in candles a
-    second per ticker, 0 is as fast as it goes. `mail_url` empty means files below `data_dir`.
+    and `logs/*.log`. `feed` is `replay:DIR` or `ccxt:EXCHANGE[,EXCHANGE...]`, empty for the recorded demo
+    data; `replay_speed` is in candles a second per ticker, 0 is as fast as it goes.
+    `mail_url` empty means files below `data_dir`.
     """
 
     port: int = Field(default=8000, ge=1, le=LAST_PORT)

@@ -28,8 +28,8 @@ from embedded.config import LaunchSettings
 from embedded.keys import Keys
 from embedded.mount import Mount
 from embedded.processes import LOOPBACK, free_port
+from services.signals.feeds import feed_of
 from services.signals.feeds.csv_files import Recording
-from services.signals.feeds.replay import ReplayFeed
 from shared.bus.local import LocalBus
 from shared.db.engine import Database
 from shared.process import Loop
@@ -55,11 +55,14 @@ class Places:
 class House:
     """The four web apps on one port, the live channel on another, and all loops of all services."""
 
-    def __init__(self, launch: LaunchSettings, keys: Keys, recording: Recording, places: Places) -> None:
-        """Compose everything; nothing runs yet.
+    def __init__(
+        self, launch: LaunchSettings, keys: Keys, recording: Recording | None, places: Places
+    ) -> None:
+        """Compose everything; nothing runs yet. `recording` is None for a feed that replays none.
 
         Raises:
             RouteConflict: two services have the same path.
+            FeedError: the feed can't be.
         """
         self.live_port = free_port()
         common = {
@@ -108,7 +111,7 @@ class House:
             "notify": services.notify.app.create_app(notify, databases["notify"]),
         }
         self.mount = Mount(apps)
-        self.feed = ReplayFeed.of(signals, databases["signals"], recording)
+        self.feed = feed_of(signals, databases["signals"], recording)
         bus = LocalBus()
         # consumers first: the bus hands a row to whoever has registered by then
         self.loops: list[Loop] = [

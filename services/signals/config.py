@@ -7,13 +7,15 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from services.signals.candles import TIMEFRAMES
+from services.signals.feeds.universe import Universe
 from services.signals.ledger import PARTITIONS
 from shared.settings import ServiceSettings
 from shared.settings import Settings as EnvironmentSettings
 
 DEMO_DIR = Path(__file__).parent / "demo"
 DEMO_WARMUP = 250
-FEED_TIMEFRAME = "feed"
+DEFAULT_UNIVERSE = "*/USDT"
+FOLLOW_FEED = "feed"
 """Value of ALGORITHM_TIMEFRAMES that lets every algorithm run on whatever timeframe the feed delivers."""
 
 
@@ -23,6 +25,14 @@ def replay_dir_of(feed: str) -> Path | None:
         return DEMO_DIR
     kind, _, place = feed.partition(":")
     return Path(place) if kind == "replay" and place else None
+
+
+def exchanges_of(feed: str) -> tuple[str, ...]:
+    """The exchanges that a FEED asks for, each once; none when it asks for no exchange."""
+    kind, _, names = feed.partition(":")
+    if kind != "ccxt":
+        return ()
+    return tuple(dict.fromkeys(name.strip().lower() for name in names.split(",") if name.strip()))
 
 
 def feed_name_of(feed: str) -> str:
@@ -39,16 +49,21 @@ class DatabaseSettings(EnvironmentSettings):
 class Settings(ServiceSettings):
     """What a deployment of signals may choose.
 
-    `feed` is `replay:DIR`; empty means the recorded demo data. `replay_speed` is in candles a second per
-    ticker, 0 is as fast as it goes. `replay_warmup` is the number of first closes that are released at
-    once; None is 250 for the demo data and 0 otherwise. `algorithms` are the keys of those that run,
-    separated by commas; empty means the published ones and those of all installed packages. `overlays` is
-    a JSON list of keys such as `golden_crossover+stop_loss_5`, each run beside its base.
-    `algorithm_timeframes` is a JSON object `{"algorithm key": "1h"}` over their defaults, or the word
+    `feed` is `replay:DIR` or `ccxt:EXCHANGE[,EXCHANGE...]`; empty means the recorded demo data.
+    `replay_speed` is in candles a second per ticker, 0 is as fast as it goes. `replay_warmup` is the number
+    of first closes that are released at once; None is 250 for the demo data and 0 otherwise. `algorithms` are
+    the keys of those that run, separated by commas; empty means the published ones and those of all installed
+    packages. `overlays` is a JSON list of keys such as `golden_crossover+stop_loss_5`, each run beside its
+    base. `algorithm_timeframes` is a JSON object `{"algorithm key": "1h"}` over their defaults, or the word
     `feed`; empty means `feed` for a replay and the defaults otherwise. This process is the runner
     `runner_shard` of `runner_shards`. `alert_max_age` is in seconds: of changes at a live close that is
     older when it is evaluated nobody is alerted. `ledger_export` is where the daily heads of the ledger
     are written to, `file:DIR` or `s3://bucket/prefix`; empty means nowhere.
+
+    For exchanges: `universe` are patterns of markets, `feed_timeframe` is the timeframe that is asked for
+    (empty: the shortest on which an algorithm runs), `cycle_deadline` are the seconds that a close waits for
+    its last ticker, `warmup_candles` is how many candles of the shortest timeframe a new ticker begins with,
+    `universe_refresh` are the seconds after which markets are looked for again.
     """
 
     feed: str = ""
@@ -57,6 +72,11 @@ class Settings(ServiceSettings):
     algorithms: str = ""
     algorithm_timeframes: str = ""
     overlays: str = ""
+    universe: str = DEFAULT_UNIVERSE
+    feed_timeframe: str = ""
+    cycle_deadline: float = Field(default=30.0, ge=1, le=3600)
+    warmup_candles: int = Field(default=500, ge=0, le=100_000)
+    universe_refresh: float = Field(default=3600.0, ge=60, allow_inf_nan=False)
     runner_shard: int = Field(default=0, ge=0)
     runner_shards: int = Field(default=1, ge=1, le=PARTITIONS)
     alert_max_age: float = Field(default=3600.0, ge=0, allow_inf_nan=False)
@@ -70,7 +90,18 @@ class Settings(ServiceSettings):
             )
         self.timeframe_overrides()
         self.overlay_keys()
+        if self.feed_timeframe and self.feed_timeframe not in TIMEFRAMES:
+            raise ValueError(f"FEED_TIMEFRAME is none of {', '.join(TIMEFRAMES)}")
+        try:
+            Universe.of(self.universe)
+        except ValueError as error:
+            raise ValueError(f"UNIVERSE {error}") from None
         return self
+
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        """The exchanges that the feed asks; none when it is a replay."""
+        return exchanges_of(self.feed)
 
     @property
     def replay_dir(self) -> Path | None:
@@ -92,13 +123,13 @@ class Settings(ServiceSettings):
     @property
     def algorithms_follow_feed(self) -> bool:
         """Whether every algorithm runs on the timeframe that the feed delivers."""
-        return self.algorithm_timeframes == FEED_TIMEFRAME or (
+        return self.algorithm_timeframes == FOLLOW_FEED or (
             not self.algorithm_timeframes and self.replay_dir is not None
         )
 
     def timeframe_overrides(self) -> dict[str, str]:
         """The deployment's timeframe of each algorithm that it names. Raises ValueError for no such map."""
-        if self.algorithm_timeframes in ("", FEED_TIMEFRAME):
+        if self.algorithm_timeframes in ("", FOLLOW_FEED):
             return {}
         try:
             chosen = json.loads(self.algorithm_timeframes)

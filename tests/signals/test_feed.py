@@ -221,7 +221,7 @@ def test_a_directory_with_nothing_readable_is_an_error(tmp_path: Path) -> None:
         read_recording(tmp_path / "absent", "test")
 
 
-@pytest.mark.parametrize("value", ["ccxt:kraken", "replay:", "nonsense", "replay:/absent"])
+@pytest.mark.parametrize("value", ["ccxt:krakn", "ccxt:", "replay:", "nonsense", "replay:/absent"])
 def test_a_wrong_feed_stops_the_process_with_one_line(value: str, database_url: MakeUrl) -> None:
     variables = {
         **environment(),

@@ -54,14 +54,14 @@ def run_worker(_args: argparse.Namespace) -> int:
 
 
 def run_feed(_args: argparse.Namespace) -> int:
-    """Run the feed until it is told to stop; 2 when FEED is wrong or holds nothing. It needs no broker."""
+    """Run the feed until it is told to stop; 2 when FEED or the algorithms are wrong. It needs no broker."""
     from services.signals import feeds  # noqa: PLC0415
-    from services.signals.errors import FeedError  # noqa: PLC0415
+    from services.signals.errors import FeedError, LineupError  # noqa: PLC0415
 
     settings = _settings()
     try:
         return commands.run("signals", "feed", settings, lambda database: feeds.loops(settings, database))
-    except FeedError as error:
+    except (FeedError, LineupError) as error:
         commands.refuse(str(error))
 
 

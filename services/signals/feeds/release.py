@@ -5,6 +5,7 @@ released it or it has not. The next one is stored only when the one before has g
 of them in another order.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from shared.db import outbox
 from shared.db.engine import Database
 from shared.process import Beat
 
+TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,39}")
+"""A name that a batch can carry."""
 SHORTEST_WAIT = 0.002
 LONGEST_WAIT = 0.05
 BEAT_EVERY = 1.0

@@ -3,7 +3,6 @@
 It brings its own clock. A restart goes on behind the last batch that was released.
 """
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from services.signals.candles import TIMEFRAMES, CandleBatch
 from services.signals.config import Settings, feed_name_of, replay_dir_of
 from services.signals.errors import FeedError
 from services.signals.feeds.csv_files import Recording, read_directory
-from services.signals.feeds.release import BEAT_EVERY, Outlet
+from services.signals.feeds.release import BEAT_EVERY, TICKER, Outlet
 from services.signals.repository import feeds
 from services.signals.repository.feeds import FeedState
 from shared import logs
@@ -28,8 +27,6 @@ from shared.process import Beat
 
 BANNER_FILE = "banner.txt"
 """A file beside the recordings; its first line says on pages what they are and where they come from."""
-
-TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,39}")
 
 log = logs.logger(__name__)
 REJECTED = Counter("signals_feed_rejected_rows", "Rows that could not be used.", ["feed"])
@@ -138,7 +135,9 @@ def chosen_directory(feed: str) -> Path:
     """The directory of recordings that a FEED names. Raises FeedError when it names none."""
     directory = replay_dir_of(feed)
     if directory is None:
-        raise FeedError(f"FEED is {feed!r}; it must be replay:DIR, a directory of TICKER.csv files")
+        raise FeedError(
+            f"FEED is {feed!r}; it must be replay:DIR, a directory of TICKER.csv files, or ccxt:EXCHANGE"
+        )
     return directory
 
 

@@ -1,0 +1,69 @@
+"""Candles of many tickers as batches: with those of longer timeframes that they complete, in one order."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from services.signals.candles import CandleBatch
+from services.signals.feeds.assembly import Assembly
+from services.signals.feeds.csv_files import Recording, TickerCandles
+from services.signals.feeds.rows import Row
+
+MOST_TICKERS = 10_000
+"""So many candles make a message of about 1 MB."""
+
+
+class Batching:
+    """Candles of the timeframe `base` in, batches of it and of the timeframes `made` from it out."""
+
+    def __init__(self, base: str, made: Sequence[str]) -> None:
+        self.base = base
+        self.made = tuple(made)
+        self._assemblies: dict[str, Assembly] = {}
+
+    def batches(self, candles: Iterable[tuple[str, Sequence[Row]]]) -> Iterator[CandleBatch]:
+        """The batches of the next candles of some tickers, by close, timeframe and ticker.
+
+        Each ticker comes once, in order of their names; its candles oldest first, behind those it was given
+        before.
+        """
+        streams: list[TickerCandles] = []
+        for ticker, rows in candles:
+            streams.append(_stream(ticker, self.base, rows))
+            complete = self._assembly(ticker).add(rows)
+            streams += [_stream(ticker, timeframe, made) for timeframe, made in complete.items()]
+        present = tuple(each for each in streams if len(each))
+        for batch in Recording(present, ()).batches():
+            yield from _in_parts(batch)
+
+    def resume(self, ticker: str, rows: Sequence[Row], made_to: Mapping[str, int]) -> Iterator[CandleBatch]:
+        """Go on behind `rows`, a ticker's stored candles; batches of what they complete that is not stored.
+
+        `made_to` says from which open time on a timeframe's candles are not stored.
+        """
+        complete = self._assembly(ticker).add(rows)
+        owed = (
+            _stream(ticker, timeframe, [row for row in made if row.open_time >= made_to.get(timeframe, 0)])
+            for timeframe, made in complete.items()
+        )
+        return Recording(tuple(each for each in owed if len(each)), ()).batches()
+
+    def _assembly(self, ticker: str) -> Assembly:
+        known = self._assemblies.get(ticker)
+        if known is None:
+            known = self._assemblies[ticker] = Assembly(self.base, self.made)
+        return known
+
+
+def _stream(ticker: str, timeframe: str, rows: Sequence[Row]) -> TickerCandles:
+    times = np.array([row.open_time for row in rows], dtype=np.int64)
+    values = np.array([row[1:] for row in rows], dtype=np.float64).reshape(-1, 5)
+    return TickerCandles(ticker, timeframe, times, values)
+
+
+def _in_parts(batch: CandleBatch) -> Iterator[CandleBatch]:
+    if len(batch) <= MOST_TICKERS:
+        yield batch
+        return
+    for first in range(0, len(batch), MOST_TICKERS):
+        yield batch.take(np.arange(first, min(len(batch), first + MOST_TICKERS), dtype=np.intp))

@@ -1,0 +1,70 @@
+"""How far each ticker of a feed has come, as its stored candles say."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import groupby
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+TICKERS_AT_ONCE = 100
+
+
+class StoredRow(NamedTuple):
+    """A stored candle with its values as float64."""
+
+    ticker: str
+    open_time: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+def newest(connection: Connection, timeframe: str, prefixes: list[str]) -> dict[str, datetime]:
+    """When the newest stored candle opened of each ticker whose name begins with one of `prefixes`."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT t.ticker, last.open_time
+            FROM ticker t
+            CROSS JOIN LATERAL (SELECT c.open_time FROM candle c
+                WHERE c.ticker = t.ticker AND c.timeframe = :timeframe
+                ORDER BY c.open_time DESC LIMIT 1) AS last
+            WHERE t.timeframe = :timeframe
+                AND EXISTS (SELECT 1 FROM unnest(CAST(:prefixes AS text[])) AS p (prefix)
+                    WHERE starts_with(t.ticker, p.prefix))
+            """
+        ),
+        {"timeframe": timeframe, "prefixes": prefixes},
+    )
+    return {row.ticker: row.open_time for row in rows}
+
+
+def candles_since(
+    connection: Connection, timeframe: str, since: Mapping[str, datetime]
+) -> Iterator[tuple[str, list[StoredRow]]]:
+    """The stored candles of each ticker that open at its moment in `since` or later, oldest first.
+
+    Read in parts, so that no statement grows with the number of tickers.
+    """
+    wanted = list(since.items())
+    for first in range(0, len(wanted), TICKERS_AT_ONCE):
+        tickers, moments = zip(*wanted[first : first + TICKERS_AT_ONCE], strict=True)
+        rows = connection.execute(
+            text(
+                """
+                SELECT c.ticker, c.open_time, CAST(c.open AS float8), CAST(c.high AS float8),
+                    CAST(c.low AS float8), CAST(c.close AS float8), CAST(c.volume AS float8)
+                FROM unnest(CAST(:tickers AS text[]), CAST(:moments AS timestamptz[]))
+                    AS wanted (ticker, moment)
+                JOIN candle c ON c.ticker = wanted.ticker AND c.timeframe = :timeframe
+                    AND c.open_time >= wanted.moment
+                ORDER BY c.ticker, c.open_time
+                """
+            ),
+            {"timeframe": timeframe, "tickers": list(tickers), "moments": list(moments)},
+        )
+        for ticker, candles in groupby((StoredRow(*row) for row in rows), key=lambda each: each.ticker):
+            yield ticker, list(candles)
