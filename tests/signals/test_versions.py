@@ -129,9 +129,9 @@ def test_people_see_which_algorithm_fails_and_since_when(migrated: MakeDatabase)
     prices[3:6] = 2000.0
     moody = Runner(0, 1, replace(ALL, algorithms={**ALGORITHMS, "reversal_rsi": Moody()}))
     seen, pages = [], []
-    for number, batch in enumerate(batches(prices), start=1):
-        close(database, moody, batch, number)
-        with site.person(database) as client:
+    with site.person(database) as client:
+        for number, batch in enumerate(batches(prices), start=1):
+            close(database, moody, batch, number)
             items = client.get("/api/v1/algorithms").json["items"]  # type: ignore[index]
             seen.append({each["key"]: each["failing_since"] for each in items}["reversal_rsi"])
             pages.append(
