@@ -293,9 +293,9 @@ class Engine:
     def _advance(self, rows: Rows, batch: CandleBatch) -> StepResult:
         counts = self._counts[rows]
         previous = {name: _read_only(values[rows]) for name, values in self._latest.items()}
-        step = Step.of(rows, counts, batch.close, previous["close"])
-        indicators = self._indicators.update(step)
-        current = dict(zip(COLUMNS, map(_read_only, batch.columns), strict=True))
+        columns = dict(zip(COLUMNS, batch.columns, strict=True))
+        indicators = self._indicators.update(Step.of(rows, counts, dict(columns), previous["close"]))
+        current = {name: _read_only(values) for name, values in columns.items()}
         current.update({name: _read_only(values) for name, values in indicators.items()})
         signals: dict[str, CodeArray] = {}
         views: dict[str, CodeArray] = {}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from services.signals.algorithms.base import Algorithm
 from services.signals.candles import CandleBatch, FloatArray, length_of
+from services.signals.config import DEMO_DIR
 from services.signals.engine import Engine, Signal, StepResult
 from services.signals.feeds.csv_files import TickerCandles, read_directory
 
@@ -27,6 +28,14 @@ def recorded() -> list[TickerCandles]:
 
 
 @cache
+def demo() -> list[TickerCandles]:
+    """The candles that come with the product."""
+    recording = read_directory(DEMO_DIR)
+    assert not recording.rejected
+    return recording.tickers
+
+
+@cache
 def markets() -> dict[str, FloatArray]:
     """Candles by ticker on which every algorithm buys and sells: the recorded ones and generated ones.
 
@@ -36,9 +45,14 @@ def markets() -> dict[str, FloatArray]:
     volumes = np.random.default_rng(8).choice([0.0, 1.0, 2.0, 3.0, 10.0], 3000)
     parts = {"generated": np.column_stack([closes, closes, closes, closes, volumes])}
     for each in recorded():
-        pieces = np.array_split(each.values, -(-len(each.values) // 4000))
-        parts.update((f"{each.ticker}-{number}", piece) for number, piece in enumerate(pieces))
+        parts.update(in_parts(each))
     return parts
+
+
+def in_parts(each: TickerCandles) -> dict[str, FloatArray]:
+    """A recording in parts of at most 4000 candles, each a ticker of its own."""
+    pieces = np.array_split(each.values, -(-len(each.values) // 4000))
+    return {f"{each.ticker}-{number}": piece for number, piece in enumerate(pieces)}
 
 
 def random_walk(steps: int, tickers: int, seed: int) -> FloatArray:
@@ -46,6 +60,16 @@ def random_walk(steps: int, tickers: int, seed: int) -> FloatArray:
     moves = np.random.default_rng(seed).normal(0, 0.02, (steps, tickers))
     closes: FloatArray = 100 * np.exp(np.cumsum(moves, axis=0))
     return closes
+
+
+def candles(steps: int, seed: int) -> FloatArray:
+    """Generated open, high, low, close, volume of shape (steps, 5), as an exchange could give them."""
+    rng = np.random.default_rng(seed)
+    close = random_walk(steps, 1, seed)[:, 0]
+    opened = np.concatenate([close[:1], close[:-1]])
+    high = np.maximum(opened, close) * (1 + rng.exponential(0.005, steps))
+    low = np.minimum(opened, close) * (1 - rng.uniform(0, 0.01, steps))
+    return np.column_stack([opened, high, low, close, rng.exponential(1000.0, steps)])
 
 
 def batches(
@@ -76,16 +100,24 @@ def one_ticker(values: FloatArray, ticker: str = "T0") -> Iterator[CandleBatch]:
         )
 
 
-def side_by_side(series: Mapping[str, FloatArray]) -> Iterator[CandleBatch]:
+def side_by_side(
+    series: Mapping[str, FloatArray], present: Mapping[str, NDArray[np.bool_]] | None = None
+) -> Iterator[CandleBatch]:
     """Hourly batches of the n-th candle of every ticker that has so many, whatever its time was.
 
-    `series` are open, high, low, close, volume of shape (candles, 5) by ticker. What an engine says of a
-    ticker does not depend on its neighbours, so that many are as good as one after the other, and faster.
+    `series` are open, high, low, close, volume of shape (candles, 5) by ticker, and `present` where they
+    count. What an engine says of a ticker does not depend on its neighbours, so that many are as good as
+    one after the other, and faster.
     """
     for number in range(max(map(len, series.values()))):
-        there = {ticker: values[number] for ticker, values in series.items() if number < len(values)}
-        columns = np.array(list(there.values())).T.copy()
-        yield CandleBatch("1h", START + (number + 1) * length_of("1h"), tuple(there), *columns)
+        there = {
+            ticker: values[number]
+            for ticker, values in series.items()
+            if number < len(values) and (present is None or present[ticker][number])
+        }
+        if there:
+            columns = np.array(list(there.values())).T.copy()
+            yield CandleBatch("1h", START + (number + 1) * length_of("1h"), tuple(there), *columns)
 
 
 def told(results: Iterable[StepResult], key: str) -> dict[str, list[tuple[str, str]]]:

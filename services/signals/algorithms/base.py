@@ -15,6 +15,7 @@ side is NaN (an indicator that warms up, no entry price).
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import repeat
 from typing import Literal, NamedTuple
 
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.signals.candles import FloatArray
+from services.signals.indicators import Name
 
 BoolArray = NDArray[np.bool_]
 Side = Literal["entry", "exit"]
@@ -339,5 +341,10 @@ def _cross(frame: Frame, first: str, operator: str, second: str) -> Check:
 def _term(frame: Frame, operand: Operand) -> Term:
     if isinstance(operand, Term):
         return operand
-    label = operand.upper() if operand[-1].isdigit() else operand
-    return Term(label, getattr(frame, operand))
+    return Term(_label(operand), getattr(frame, operand))
+
+
+@cache
+def _label(operand: str) -> str:
+    name = Name.parse(operand)
+    return operand if name is None else name.label

@@ -1,0 +1,90 @@
+"""RSI, MACD and the stochastic oscillator."""
+
+import numpy as np
+
+from services.signals.candles import FloatArray
+from services.signals.indicators.stream import History, Indicator, Step, known_from, smoothed
+
+
+class Rsi(Indicator):
+    """Relative strength index with Wilder's smoothing (New Concepts in Technical Trading Systems, 1978).
+
+    RSI = 100 x gain / (gain + loss), of the smoothed gains and losses; 50 when both are 0.
+    """
+
+    def __init__(self, name: str, period: int) -> None:
+        super().__init__(name, "gain", "loss")
+        self._period = period
+
+    def update(self, step: Step) -> FloatArray:
+        """Advance by one candle."""
+        change = step.series["close"] - step.previous_close
+        if step.least == 0:
+            change[step.counts == 0] = 0.0
+        gained = np.maximum(change, 0.0)
+        lost = gained - change
+        gain = smoothed(self.state["gain"], gained, step, self._period)
+        loss = smoothed(self.state["loss"], lost, step, self._period)
+        both = gain + loss
+        value = gain / both
+        value *= 100.0
+        if not both.all():
+            value[both == 0.0] = 50.0
+        return known_from(self._period, step, value)
+
+
+class Difference(Indicator):
+    """One series less another.
+
+    MACD (G. Appel, 1979) is made of it: the line is a fast EMA less a slow one, the histogram the line
+    less its own EMA, the signal.
+    """
+
+    def __init__(self, name: str, minuend: str, subtrahend: str) -> None:
+        super().__init__(name)
+        self._minuend = minuend
+        self._subtrahend = subtrahend
+
+    def update(self, step: Step) -> FloatArray:
+        """Advance by one candle."""
+        return step.series[self._minuend] - step.series[self._subtrahend]
+
+
+class KnownFrom(Indicator):
+    """A series from the ticker's candle number `first` on, counted from 0."""
+
+    def __init__(self, name: str, source: str, first: int) -> None:
+        super().__init__(name)
+        self._source = source
+        self._first = first
+
+    def update(self, step: Step) -> FloatArray:
+        """Advance by one candle."""
+        return known_from(self._first, step, step.series[self._source])
+
+
+class Stochastic(Indicator):
+    """Where the close stands in the range of the last `period` candles, 0 to 100 (G. Lane, the fast %K).
+
+    100 x (close - lowest low) / (highest high - lowest low); 0 where there is no range, as TA-Lib has it.
+    """
+
+    def __init__(self, name: str, period: int, highs: History, lows: History) -> None:
+        super().__init__(name)
+        self._period = period
+        self._highs = highs
+        self._lows = lows
+        highs.reach(period)
+        lows.reach(period)
+
+    def update(self, step: Step) -> FloatArray:
+        """Advance by one candle."""
+        highest, lowest = step.series["high"].copy(), step.series["low"].copy()
+        for high in self._highs.window(step, self._period)[1:]:
+            np.maximum(highest, high, out=highest)
+        for low in self._lows.window(step, self._period)[1:]:
+            np.minimum(lowest, low, out=lowest)
+        extent = highest - lowest
+        value = (step.series["close"] - lowest) / (extent / 100.0)
+        value[extent == 0.0] = 0.0
+        return known_from(self._period - 1, step, value)
