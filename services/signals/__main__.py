@@ -4,9 +4,17 @@ import argparse
 import os
 import sys
 
-from services.signals.commands import backtest, check_algorithm, ledger, processes, replay, shards
+from services.signals.commands import (
+    backtest,
+    check_algorithm,
+    ledger,
+    processes,
+    replay,
+    shards,
+    track_record,
+)
 
-COMMANDS = (processes, replay, backtest, check_algorithm, shards, ledger)
+COMMANDS = (processes, replay, backtest, check_algorithm, shards, ledger, track_record)
 """The modules of the subcommands: each has `add_parser(subparsers)` and sets `run(args)` as its default."""
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, cast
 from apiflask import APIBlueprint
 from flask import Response
 
+from services.signals import track_record as record
 from services.signals.errors import unknown_ticker
 from services.signals.offered import lineup
 from services.signals.repository import board
@@ -18,6 +19,7 @@ from services.signals.schemas import (
     SignalsQuery,
     TickersPage,
     TickersQuery,
+    TrackRecordOut,
     ViewsPage,
     ViewsQuery,
 )
@@ -118,6 +120,23 @@ def signals(query_data: SignalsQuery) -> Response:
         rows,
         query_data.limit,
         lambda row: (row.time.isoformat(), row.ticker, row.algorithm, row.timeframe),
+    )
+
+
+@api.get("/track-record")
+@api.output(TrackRecordOut)
+def track_record() -> Response:
+    """What became of every change in the ledger, overall and by algorithm, for everybody."""
+    with read() as connection:
+        told = record.told(connection)
+    return conditional_json(
+        {
+            "through": told.through,
+            "overall": told.overall,
+            "items": told.algorithms,
+            "ledger": {"records": told.records, "problems": told.problems},
+            "next": None,
+        }
     )
 
 

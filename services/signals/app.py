@@ -10,6 +10,7 @@ from services.signals.ledger_api import ledger_api
 from services.signals.lineup import Lineup
 from services.signals.offered import LINEUP
 from services.signals.pages import pages
+from services.signals.record_pages import record_pages
 from shared.db.engine import Database
 from shared.settings import load
 from shared.web import app as web
@@ -29,4 +30,5 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.register_blueprint(api)
     app.register_blueprint(ledger_api)
     app.register_blueprint(pages)
+    app.register_blueprint(record_pages)
     return app

@@ -208,3 +208,82 @@ class RepaintChecksPage(BaseModel):
 
     items: list[RepaintCheckOut]
     next: str | None = Field(description="cursor of the next page")
+
+
+class MovesOut(BaseModel):
+    """What changes had become after some candles, as shares of 1.
+
+    `changes` counts those that have had as many candles. `average` and `median` are of moves in the
+    direction of the change: of a SELL a fall counts as a gain. A hit is a move above 0; `hold` is the average
+    move of the price itself over the same candles. No costs are taken off.
+    """
+
+    changes: int
+    hits: int
+    hit_rate: float
+    average: float
+    median: float
+    hold: float
+
+
+class AfterOut(BaseModel):
+    """The moves after as many candles of each ticker: of all changes, and of those to BUY and to SELL."""
+
+    candles: int
+    all: MovesOut | None
+    buy: MovesOut | None
+    sell: MovesOut | None
+
+
+class FollowingOut(BaseModel):
+    """Following every change of a ticker, averaged over tickers, beside holding it; shares of 1, no costs.
+
+    From the ticker's first candle in the ledger to its last one: all in at BUY, out at SELL. `ahead` counts
+    the tickers with which that gave more than holding. `drawdown` is the average of the tickers' largest
+    drawdowns, `deepest` the largest of them, `hold_drawdown` the average one of holding.
+    """
+
+    tickers: int
+    average: float
+    median: float
+    hold: float
+    ahead: int
+    drawdown: float
+    deepest: float
+    hold_drawdown: float
+
+
+class ScoreOut(BaseModel):
+    """The track record of an algorithm; `algorithm` null is all of them.
+
+    `late` changes stand in supplementary records of the ledger; they are among the others, as are changes
+    that alerted nobody. `since` and `until` are the closes of the first and the last change.
+    """
+
+    algorithm: str | None
+    changes: int
+    buys: int
+    sells: int
+    late: int
+    tickers: int
+    since: datetime
+    until: datetime
+    following: FollowingOut | None
+    after: list[AfterOut]
+
+
+class LedgerReadOut(BaseModel):
+    """What the figures were made of: records whose hashes were checked, and why chains were left."""
+
+    records: int
+    problems: list[str]
+
+
+class TrackRecordOut(BaseModel):
+    """The figures of everything that is in the ledger up to a close, the newest that any of them knows of."""
+
+    through: datetime | None
+    overall: ScoreOut | None
+    items: list[ScoreOut]
+    ledger: LedgerReadOut
+    next: None

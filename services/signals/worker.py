@@ -1,6 +1,6 @@
 """The worker of signals: what was decided goes out, and what is old goes away."""
 
-from services.signals import service, sharding, versions
+from services.signals import service, sharding, track_record, versions
 from services.signals.config import Settings
 from services.signals.ledger_export import head_job
 from services.signals.lineup import Lineup
@@ -15,11 +15,12 @@ LISTING_SECONDS = 60.0
 PURGE_SECONDS = 60.0
 PARTITIONS_SECONDS = 300.0
 LEDGER_HEAD_SECONDS = 60.0
+TRACK_RECORD_SECONDS = 15.0
 
 
 def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
     """The loops of the worker process: outbox relay, list of algorithms, partitions ahead,
-    heads of the ledger, purges.
+    heads of the ledger, track record, purges.
 
     Raises WrongShards when the tickers are divided among another number of runners, LineupError when the
     algorithms that the settings name can't be run.
@@ -48,5 +49,6 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
         Periodic("signals-list-algorithms", LISTING_SECONDS, list_algorithms),
         Periodic("signals-partitions", PARTITIONS_SECONDS, make_partitions),
         Periodic("signals-ledger-head", LEDGER_HEAD_SECONDS, head_job(database, settings.ledger_export)),
+        Periodic("signals-track-record", TRACK_RECORD_SECONDS, lambda: track_record.follow(database)),
         Periodic("signals-purge", PURGE_SECONDS, lambda: messaging.purge(database)),
     ]

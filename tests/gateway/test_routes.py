@@ -25,6 +25,8 @@ ROUTES = {
     "/api/v1/signals": "signals",
     "/api/v1/ledger/heads": "signals",
     "/api/v1/ledger/repaint-checks": "signals",
+    "/track-record": "signals",
+    "/api/v1/track-record": "signals",
     "/alerts": "notify",
     "/alerts/17/delete": "notify",
     "/inbox": "notify",
