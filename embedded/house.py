@@ -28,7 +28,7 @@ from embedded.config import LaunchSettings
 from embedded.keys import Keys
 from embedded.mount import Mount
 from embedded.processes import LOOPBACK, free_port
-from services.signals.feeds import feed_of
+from services.signals.feeds import feed_of, repaint_job_of
 from services.signals.feeds.csv_files import Recording
 from shared.bus.local import LocalBus
 from shared.db.engine import Database
@@ -89,6 +89,7 @@ class House:
             database_url=places.database("signals"),
             feed=launch.feed,
             replay_speed=launch.replay_speed,
+            ledger_export=f"file:{places.data_dir / 'ledger'}",
         )
         notify = load(
             services.notify.config.Settings,
@@ -123,6 +124,7 @@ class House:
             *services.notify.live.loops(notify, databases["notify"], bus),
             *services.signals.runner.loops(signals, databases["signals"], bus),
             self.feed,
+            repaint_job_of(signals, databases["signals"]),
         ]
 
     def dispose(self) -> None:

@@ -5,6 +5,7 @@ a candle afterwards, or a rule looks at what it should not, it shows here, and t
 """
 
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -66,14 +67,22 @@ class _Stopped(Exception):
 
 
 class RepaintJob:
-    """A loop that checks each day once, as soon as all of it was evaluated."""
+    """A loop that checks each day once, soon after it was evaluated; its first turn is after `delay`."""
 
     name = "signals-repaint"
 
-    def __init__(self, database: Database, algorithms: Mapping[str, Algorithm], refetch: Refetch) -> None:
+    def __init__(
+        self,
+        database: Database,
+        algorithms: Mapping[str, Algorithm],
+        refetch: Refetch,
+        *,
+        delay: float = 60.0,
+    ) -> None:
         self._database = database
         self._algorithms = algorithms
         self._refetch = refetch
+        self._delay = delay
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Check days until `stop` is set."""
@@ -83,19 +92,19 @@ class RepaintJob:
             if stop.is_set():
                 raise _Stopped
 
-        waited = TURN_SECONDS
+        due = time.monotonic() + self._delay
         while not stop.is_set():
             beat()
-            if waited >= TURN_SECONDS:
-                waited = 0.0
-                try:
-                    check_newest_day(self._database, self._algorithms, self._refetch, each)
-                except _Stopped:
-                    return
-                except Exception:  # the next turn tries again: no feed may end because of this
-                    log.exception("re-evaluation failed")
-            stop.wait(BEAT_SECONDS)
-            waited += BEAT_SECONDS
+            if time.monotonic() < due:
+                stop.wait(min(BEAT_SECONDS, due - time.monotonic()))
+                continue
+            due = time.monotonic() + TURN_SECONDS
+            try:
+                check_newest_day(self._database, self._algorithms, self._refetch, each)
+            except _Stopped:
+                return
+            except Exception:  # the next turn tries again: no feed may end because of this
+                log.exception("re-evaluation failed")
 
 
 def check_newest_day(

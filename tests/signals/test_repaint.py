@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +13,16 @@ from sqlalchemy import text
 
 from services.signals.algorithms import ALGORITHMS
 from services.signals.candles import CandleBatch
+from services.signals.config import Settings
 from services.signals.errors import FeedError
+from services.signals.feeds.refetch import DayOfCandles, candles_of_day
 from services.signals.repaint import RepaintJob, check_newest_day
 from services.signals.repository import repaints
 from shared.db.engine import Database
 from tests.conftest import _Templates
 from tests.signals import audited, site
 from tests.signals.audited import HOURLY
+from tests.signals.local_market import settings
 
 DAY = date(2020, 1, 3)
 
@@ -158,6 +163,24 @@ def test_what_is_found_is_published(database: Database) -> None:
     assert rest["next"] is None
 
 
+def test_a_replay_reads_its_files_again(database: Database, tmp_path: Path) -> None:
+    for batch in of_day():
+        for candle in (batch.candle(index) for index in range(len(batch))):
+            with (tmp_path / f"{candle.ticker}.csv").open("a", encoding="utf-8") as file:
+                if not file.tell():
+                    file.write("time,open,high,low,close,volume\n")
+                file.write(",".join([candle.open_time.isoformat(), *map(repr, candle.values)]) + "\n")
+    chosen = settings("postgresql+psycopg://nowhere/x", feed=f"replay:{tmp_path}")
+    found = check_newest_day(database, ALGORITHMS, partial(_of_settings, chosen))
+    assert [each[2:6] for each in found] == [(23 * 4, 0, found[0].changes, 0), (6, 0, found[1].changes, 0)]
+
+
+def _of_settings(
+    chosen: Settings, day: date, tickers: Collection[str], each: Callable[[], None]
+) -> DayOfCandles:
+    return candles_of_day(chosen, day, tickers, each=each)
+
+
 def test_a_feed_that_cannot_be_read_again_ends_nothing(database: Database) -> None:
     asked = threading.Event()
 
@@ -166,7 +189,7 @@ def test_a_feed_that_cannot_be_read_again_ends_nothing(database: Database) -> No
         raise FeedError("the files are gone")
 
     stop = threading.Event()
-    job = RepaintJob(database, ALGORITHMS, refetch)
+    job = RepaintJob(database, ALGORITHMS, refetch, delay=0.0)
     thread = threading.Thread(target=job.run, args=(stop, lambda: None))
     thread.start()
     assert asked.wait(20)
