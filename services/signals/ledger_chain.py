@@ -1,7 +1,7 @@
 """One chain read again, record by record: links, hashes, order, and the cycles that must be there."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -124,7 +124,7 @@ class Chain:
         partition: int,
         batches: Iterator[BatchRow],
         is_met: Callable[[BatchRow], bool],
-        began: list[Began],
+        began: Iterable[Began],
         heads: Mapping[int, list[tuple[str, str]]],
     ) -> None:
         self.head = Head(partition)

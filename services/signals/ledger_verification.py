@@ -120,8 +120,8 @@ class _Verification:
         self._partition = partition
         self._report = report
         self._progress = progress
-        self._last = extent.lengths.get(partition, 0)
-        self._tickers = audit.tickers(connection, partition)
+        self._last = extent.lengths[partition]
+        self._tickers = extent.tickers.get(partition, ())
         batches = audit.released_batches(connection, extent.last_number)
         named: dict[int, list[tuple[str, str]]] = {}
         for name, ends in known:

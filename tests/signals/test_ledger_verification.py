@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from services.signals.__main__ import main
 from services.signals.errors import BadBatches, BadHead, BadRecord
+from services.signals.feeds.replay import read_recording
 from services.signals.ledger import NO_CANDLES, iso
 from services.signals.ledger_export import Folder, keep_head, write_out
 from services.signals.ledger_heads import Ends, read_directory
@@ -18,9 +19,12 @@ from services.signals.ledger_verification import verify
 from services.signals.runner import Runner
 from shared.db.engine import Database
 from tests.conftest import _Templates
-from tests.signals import audited
+from tests.signals import audited, local_market
 from tests.signals.audited import CHAIN, Content, contents, write_anew
 from tests.signals.closing import ALL
+from tests.signals.local_market import running
+from tests.signals.test_feed import write
+from tests.signals.test_runner import MakeUrl
 
 FIRST_DAY = datetime(2026, 11, 27, 12, tzinfo=UTC)
 EARLY = 40
@@ -462,3 +466,24 @@ def test_the_command_says_good_or_names_the_first_bad_record_or_that_it_could_no
     told = capsys.readouterr()
     assert told.out == ""
     assert len(told.err.splitlines()) == 3
+
+
+def test_a_market_of_feed_relay_and_three_runners_is_good_while_it_runs_and_after(
+    database_url: MakeUrl, tmp_path: Path
+) -> None:
+    for number, name in enumerate(("AAA", "BBB", "CCC", "DDD", "EEE")):
+        write(tmp_path, name, 60 + number)
+    url = database_url("signals")
+    database = Database(url, application_name="test", pool_size=10)
+    batches = sum(1 for _ in read_recording(tmp_path, "test").batches())
+    seen: list[int] = []
+    with running(local_market.market_loops(database, url, tmp_path, shards=3)):
+
+        def is_through() -> bool:
+            seen.append(verify(database).records)
+            return local_market.released(database) == batches
+
+        local_market.wait_until(is_through, "the end")
+    assert verify(database).records > 60
+    assert len(set(seen)) > 1
+    database.dispose()

@@ -3,7 +3,7 @@
 Everything is read in parts whose size does not grow with the history, each by one statement.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -12,7 +12,8 @@ import numpy as np
 from sqlalchemy import Connection, text
 
 from services.signals.candles import TIMEFRAMES, CandleBatch, length_of
-from services.signals.repository import partitions
+from services.signals.ledger import PARTITIONS
+from services.signals.repository import history, partitions
 
 BATCHES_AT_ONCE = 2_000
 
@@ -21,12 +22,13 @@ BATCHES_AT_ONCE = 2_000
 class Extent:
     """How far everything had come at one moment, so that what is added meanwhile is left for the next time.
 
-    `lengths` has the last sequence of each chain that has records, `released` that of each feed, `met` that
-    which a feed's shard has evaluated, by (feed, shard). `kept_from` is the open time from which on the
-    candles of a timeframe are stored; a timeframe of which none are is not in it.
+    `lengths` has the last sequence of each chain, 0 before the first, and `tickers` its tickers. `released`
+    has that of each feed, `met` that which a feed's shard has evaluated, by (feed, shard). `kept_from` is the
+    open time from which on a timeframe's candles are stored; one of which none are is not in it.
     """
 
     lengths: Mapping[int, int]
+    tickers: Mapping[int, Sequence["Began"]]
     released: Mapping[str, int]
     met: Mapping[tuple[str, int], int]
     shards: int
@@ -80,13 +82,17 @@ class Began(NamedTuple):
 
 def extent(connection: Connection) -> Extent:
     """How far everything has come. For one moment of all, the transaction must be REPEATABLE READ."""
-    lengths = connection.execute(text("SELECT partition, max(sequence) FROM ledger GROUP BY partition"))
+    listed = connection.execute(text("SELECT partition, ticker, timeframe, first_open_time FROM ticker"))
+    tickers: dict[int, list[Began]] = {}
+    for partition, *began in listed:
+        tickers.setdefault(partition, []).append(Began(*began))
     released = connection.execute(text("SELECT name, sequence FROM feed"))
     met = connection.execute(text("SELECT feed, shard, sequence FROM shard_position"))
     shards = connection.execute(text("SELECT shards FROM shard_count")).scalar_one_or_none()
     last = connection.execute(text("SELECT max(number) FROM released_batch")).scalar_one()
     return Extent(
-        lengths={row.partition: row.max for row in lengths},
+        lengths=history.sequences(connection, range(PARTITIONS)),
+        tickers=tickers,
         released={row.name: row.sequence for row in released},
         met={(row.feed, row.shard): row.sequence for row in met},
         shards=shards or 1,
