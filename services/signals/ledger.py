@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 import rfc8785
 
+from services.signals import canonical
 from services.signals.candles import TIMEFRAMES, CandleBatch, FloatArray, is_on_grid, length_of
 
 PARTITIONS = 16
@@ -101,7 +102,7 @@ def append(
     """
     late = head.is_late(close_time, timeframe)
     sequence = head.sequence + 1
-    body = rfc8785.dumps(
+    body = canonical.dumps(
         {
             "algorithms": list(algorithms),
             "candles": candles,

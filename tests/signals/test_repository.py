@@ -6,6 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.signals.candles import Candle
+from services.signals.ledger import Record
 from services.signals.repository import cycles, history
 from services.signals.repository.cycles import SignalRow, TickerRow
 from tests.signals.closing import close_all, stored
@@ -68,3 +69,32 @@ def test_nothing_is_written_twice(migrated: MakeDatabase) -> None:
         stored_row = connection.execute(text("SELECT * FROM signal WHERE ticker = 'T9'")).one()
     assert float(stored_row.close) == 0.1
     assert len(stored(database)["signal"]) == len(before["signal"]) + 1
+
+
+AWKWARD = [
+    '{"text":"a \\"quoted\\" \\\\ one"}',
+    "{a,b}",
+    "",
+    "NULL",
+    " spaced ",
+    "tab\tand\nline",
+    "é\U0001f600",
+    "'; --",
+]
+
+
+def test_texts_come_back_from_the_database_as_they_went_in(migrated: MakeDatabase) -> None:
+    records = [
+        Record(3, number, "1h", OPENED, late=bool(number % 2), body=body, hash=body)
+        for number, body in enumerate(AWKWARD, start=1)
+    ]
+    database = migrated("signals")
+    with database.transaction() as session:
+        cycles.insert_records(session, records)
+    with database.read() as connection:
+        found = connection.execute(
+            text("SELECT sequence, late, close_time, record, hash FROM ledger ORDER BY sequence")
+        ).all()
+    assert [tuple(row) for row in found] == [
+        (each.sequence, each.late, each.close_time, each.body, each.hash) for each in records
+    ]

@@ -197,4 +197,18 @@ def _copy(session: Session, statement: LiteralString, lines: Iterable[str]) -> N
 def _insert_arrays(session: Session, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
     if rows:
         columns = zip(*rows, strict=True)
-        session.execute(text(statement), {f"c{index}": list(column) for index, column in enumerate(columns)})
+        session.execute(
+            text(statement), {f"c{index}": _array(column) for index, column in enumerate(columns)}
+        )
+
+
+def _array(values: Iterable[Any]) -> str:
+    """PostgreSQL's text of an array. psycopg's own takes a regular expression for each value."""
+    return "{" + ",".join(map(_element, values)) + "}"
+
+
+def _element(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    written = str(value)
+    return '"' + written.replace("\\", "\\\\").replace('"', '\\"') + '"'
