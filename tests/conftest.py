@@ -122,18 +122,30 @@ def _templates(postgres: PostgresServer) -> _Templates:
     return _Templates(postgres)
 
 
-@pytest.fixture
-def database_url(postgres: PostgresServer, _templates: _Templates) -> Iterator[Callable[[str | None], str]]:
-    """``database_url("auth")`` makes a fresh migrated database, ``database_url()`` an empty one."""
+def _database_urls(server: PostgresServer, templates: _Templates) -> Iterator[Callable[[str | None], str]]:
     made: list[str] = []
 
     def make(service: str | None = None) -> str:
-        made.append(_templates.copy(service))
-        return postgres.url(made[-1])
+        made.append(templates.copy(service))
+        return server.url(made[-1])
 
     yield make
     for name in made:
-        _templates.drop(name)
+        templates.drop(name)
+
+
+@pytest.fixture
+def database_url(postgres: PostgresServer, _templates: _Templates) -> Iterator[Callable[[str | None], str]]:
+    """``database_url("auth")`` makes a fresh migrated database, ``database_url()`` an empty one."""
+    yield from _database_urls(postgres, _templates)
+
+
+@pytest.fixture(scope="module")
+def kept_database_url(
+    postgres: PostgresServer, _templates: _Templates
+) -> Iterator[Callable[[str | None], str]]:
+    """The same for what the tests of a module read together."""
+    yield from _database_urls(postgres, _templates)
 
 
 @pytest.fixture

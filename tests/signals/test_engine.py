@@ -238,7 +238,7 @@ def trace(results, ticker):
 @given(seed=st.integers(0, 2**31), gaps=st.sampled_from([0.0, 0.01, 0.4]), groups=st.integers(1, 4))
 def test_any_grouping_of_tickers_says_the_same_bit_for_bit(seed, gaps, groups):
     rng = np.random.default_rng(seed)
-    steps, tickers = 260, 6
+    steps, tickers = 170, 6
     closes = random_walk(steps, tickers, seed)
     volumes = rng.choice([0.0, 1.0, 3.0], (steps, tickers))
     present = rng.random((steps, tickers)) >= gaps

@@ -243,8 +243,8 @@ def rows_of(recording):
 
 def test_shorter_recording_gives_the_beginning_of_what_the_longer_gives():
     daily = read_directory(DATA / "daily").tickers[:1]
-    signals, indicators = rows_of(part(daily, 900))
-    for size in (101, 500):
+    signals, indicators = rows_of(part(daily, 400))
+    for size in (101, 250):
         shorter_signals, shorter_indicators = rows_of(part(daily, size))
         assert shorter_indicators == indicators[:size]
         assert shorter_signals == [row for row in signals if row[0] <= shorter_indicators[-1][0]]
@@ -252,8 +252,8 @@ def test_shorter_recording_gives_the_beginning_of_what_the_longer_gives():
 
 def test_rows_of_tickers_and_timeframes_together_are_those_of_each_alone_in_order():
     tickers = [*read_directory(DATA / "daily").tickers, *read_directory(DATA / "m15").tickers]
-    together = rows_of(part(tickers, 300))
-    alone = [rows_of(part([each], 300)) for each in tickers]
+    together = rows_of(part(tickers, 180))
+    alone = [rows_of(part([each], 180)) for each in tickers]
     for kind in (0, 1):
         assert together[kind] == sorted(row for rows in alone for row in rows[kind])
 

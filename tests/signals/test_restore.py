@@ -2,7 +2,6 @@
 
 import threading
 
-import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 
@@ -16,18 +15,19 @@ from tests.signals.closing import ALL, close, close_all, envelope_of, stored
 from tests.signals.market import batches, random_walk
 from tests.signals.test_runner import MakeDatabase
 
-HISTORY = 12_000
+LONG = 8_000
+"""Candles that take longer to step through than the transaction may be idle."""
+SHORT = 600
 
 
-@pytest.fixture
-def history(migrated: MakeDatabase) -> tuple[Database, CandleBatch]:
-    """A database with a long history of one ticker, and the batch that comes next."""
-    *whole, following = batches(random_walk(HISTORY + 1, 1, seed=1))
+def with_history(migrated: MakeDatabase, length: int) -> tuple[Database, CandleBatch]:
+    """A database with a history of one ticker, and the batch that comes next."""
+    *whole, following = batches(random_walk(length + 1, 1, seed=1))
     database = migrated("signals")
     with database.transaction() as session:
         listed = TickerRow("T0", "1h", partition_of("T0"), whole[0].open_time)
         cycles.insert_tickers(session, [listed])
-        cycles.insert_candles(session, "1h", [batch.candle(0) for batch in whole], range(1, HISTORY + 1))
+        cycles.insert_candles(session, "1h", [batch.candle(0) for batch in whole], range(1, length + 1))
     return database, following
 
 
@@ -36,20 +36,20 @@ def rebuilds() -> float:
 
 
 def test_a_long_history_is_restored_without_leaving_the_transaction_idle(
-    history: tuple[Database, CandleBatch],
+    migrated: MakeDatabase,
 ) -> None:
-    database, following = history
+    database, following = with_history(migrated, LONG)
     with database.transaction() as session:
         session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '1500ms'"))
         Runner(0, 1, ALL).candles_closed(session, envelope_of(following))
     with database.read() as connection:
-        assert connection.execute(text("SELECT count(*) FROM candle")).scalar_one() == HISTORY + 1
+        assert connection.execute(text("SELECT count(*) FROM candle")).scalar_one() == LONG + 1
 
 
 def test_a_runner_catches_up_before_its_first_message_and_says_that_it_lives(
-    history: tuple[Database, CandleBatch],
+    migrated: MakeDatabase,
 ) -> None:
-    database, following = history
+    database, following = with_history(migrated, SHORT)
     beats: list[None] = []
     runner = Runner(0, 1, ALL)
     runner.catch_up(database, threading.Event(), lambda: beats.append(None))
@@ -60,8 +60,8 @@ def test_a_runner_catches_up_before_its_first_message_and_says_that_it_lives(
     assert rebuilds() == before
 
 
-def test_catching_up_ends_when_asked_and_is_begun_again(history: tuple[Database, CandleBatch]) -> None:
-    database, following = history
+def test_catching_up_ends_when_asked_and_is_begun_again(migrated: MakeDatabase) -> None:
+    database, following = with_history(migrated, SHORT)
     stop = threading.Event()
     runner = Runner(0, 1, ALL)
     beats: list[None] = []

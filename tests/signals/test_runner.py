@@ -5,7 +5,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -38,27 +38,38 @@ def printed_by_replay(directory: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(done.stdout)))
 
 
-@pytest.fixture
-def recording(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some hundred candles of recorded tickers of two timeframes, with tickers that begin later."""
-    for folder, rows in (("daily", 260), ("m15", 160)):
-        for number, path in enumerate(sorted((DATA / folder).glob("*.csv.gz"))[:4]):
-            lines = gzip.decompress(path.read_bytes()).decode().splitlines(keepends=True)
-            (tmp_path / path.stem).write_text("".join(lines[:1] + lines[1 + 20 * number : rows]))
-    return tmp_path
+    directory = tmp_path_factory.mktemp("recording")
+    for name, begin, end in (
+        ("daily/AAPL", 0, 200),
+        ("daily/IBM", 20, 200),
+        ("daily/MSFT", 40, 200),
+        ("m15/BTC-USD", 0, 140),
+    ):
+        header, *rows = gzip.decompress((DATA / f"{name}.csv.gz").read_bytes()).decode().splitlines()
+        (directory / f"{Path(name).name}.csv").write_text("\n".join([header, *rows[begin:end]]))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def unbroken(kept_database_url: MakeUrl, recording: Path) -> Iterator[Database]:
+    """What a market of one shard leaves that evaluates the recording without a break."""
+    url = kept_database_url("signals")
+    database = Database(url, application_name="test", pool_size=10)
+    local_market.run_to_the_end(database, url, recording)
+    yield database
+    database.dispose()
 
 
 def test_signals_and_views_are_those_that_the_replay_command_prints(
-    database_url: MakeUrl, recording: Path
+    unbroken: Database, recording: Path
 ) -> None:
-    url = database_url("signals")
-    database = Database(url, application_name="test", pool_size=10)
     printed = printed_by_replay(recording)
     assert len({row["algorithm"] for row in printed}) >= 5
 
-    local_market.run_to_the_end(database, url, recording)
-
-    with database.read() as connection:
+    with unbroken.read() as connection:
         rows = connection.execute(
             text("SELECT open_time, ticker, algorithm, signal, view, close FROM signal")
         )
@@ -67,7 +78,6 @@ def test_signals_and_views_are_those_that_the_replay_command_prints(
             (row.algorithm, row.ticker): row.view
             for row in connection.execute(text("SELECT algorithm, ticker, view FROM view"))
         }
-    database.dispose()
     assert signals == sorted(tuple(row.values()) for row in printed)
     last = {(row["algorithm"], row["ticker"]): row["view"] for row in printed}
     tickers = [each.ticker for each in read_directory(recording).tickers]
@@ -76,15 +86,15 @@ def test_signals_and_views_are_those_that_the_replay_command_prints(
     }
 
 
-def test_three_shards_leave_what_one_leaves(database_url: MakeUrl, recording: Path) -> None:
-    results = []
-    for shards in (1, 3):
-        url = database_url("signals")
-        database = Database(url, application_name="test", pool_size=10)
-        local_market.run_to_the_end(database, url, recording, shards=shards)
-        results.append(stored(database))
-        database.dispose()
-    assert results[0] == results[1]
+def test_three_shards_leave_what_one_leaves(
+    unbroken: Database, database_url: MakeUrl, recording: Path
+) -> None:
+    url = database_url("signals")
+    database = Database(url, application_name="test", pool_size=10)
+    local_market.run_to_the_end(database, url, recording, shards=3)
+    found = stored(database)
+    database.dispose()
+    assert found == stored(unbroken)
 
 
 def has_released(database: Database, batches: int) -> bool:
@@ -92,11 +102,9 @@ def has_released(database: Database, batches: int) -> bool:
 
 
 def test_a_market_killed_at_random_points_leaves_what_an_unbroken_one_leaves(
-    database_url: MakeUrl, recording: Path
+    unbroken: Database, database_url: MakeUrl, recording: Path
 ) -> None:
-    unbroken_url, url = database_url("signals"), database_url("signals")
-    unbroken = Database(unbroken_url, application_name="test", pool_size=10)
-    local_market.run_to_the_end(unbroken, unbroken_url, recording)
+    url = database_url("signals")
     database = Database(url, application_name="test", pool_size=10)
     total = local_market.released(unbroken)
     chance = random.Random(11)
@@ -114,7 +122,6 @@ def test_a_market_killed_at_random_points_leaves_what_an_unbroken_one_leaves(
     local_market.run_to_the_end(database, url, recording)
 
     expected, found = stored(unbroken), stored(database)
-    unbroken.dispose()
     database.dispose()
     assert found == expected
 
