@@ -90,7 +90,7 @@ def test_an_exchange_that_hangs_holds_up_nobody_beyond_the_deadline_and_follows_
         both.clock.move(29)
         assert len(both.released()) == 2, "the deadline is not over"
         both.clock.move(2)
-        wait_until(lambda: tickers_at(both, 11) == {AAA, BBB}, "those that have answered")
+        both.move_until(lambda: tickers_at(both, 11) == {AAA, BBB}, "those that have answered")
         binance.fault = lambda _asked: None
         hold.set()
         both.move_until(lambda: both.released()[-1] == ("1h", 11, (CCC,)), "the straggler")

@@ -14,7 +14,9 @@ from services.signals.feeds.rows import Row
 
 Answer = TypeVar("Answer")
 TRIES = 5
-AT_ONCE = 4
+SLOWLY = 3
+"""A request in the time of so many: the live feed asks the same exchange, and its candles come first."""
+EACH_SECONDS = 5.0
 
 
 class Asking:
@@ -56,16 +58,12 @@ class Asking:
     async def _of_exchange(self, exchange: Exchange, tickers: list[str]) -> dict[str, list[Row]]:
         if not tickers or await self._patiently(exchange, exchange.markets) is None:
             return {}
-        slots = asyncio.Semaphore(AT_ONCE)
-
-        async def one(ticker: str) -> tuple[str, list[Row]]:
-            async with slots:
-                rows = await self._candles(exchange, ticker.removeprefix(f"{exchange.name}:"))
+        found: dict[str, list[Row]] = {}
+        for ticker in tickers:
+            if rows := await self._candles(exchange, ticker.removeprefix(f"{exchange.name}:")):
+                found[ticker] = rows
             self._each()
-            return ticker, rows
-
-        found = await asyncio.gather(*map(one, tickers))
-        return {ticker: rows for ticker, rows in found if rows}
+        return found
 
     async def _candles(self, exchange: Exchange, symbol: str) -> list[Row]:
         rows: list[Row] = []
@@ -82,10 +80,17 @@ class Asking:
     async def _patiently(self, exchange: Exchange, ask: Callable[[], Awaitable[Answer]]) -> Answer | None:
         """The answer, after a few tries; None when there is none."""
         for _ in range(TRIES):
+            await self._wait(SLOWLY * exchange.spacing)
             try:
                 return await ask()
             except Trouble as trouble:
                 if trouble.kind == "symbol":
                     return None
-                await self._clock.sleep_until(max(self._clock.steady() + 1, exchange.resume_at))
+                await self._wait(max(1, exchange.resume_at - self._clock.steady()))
         return None
+
+    async def _wait(self, seconds: float) -> None:
+        until = self._clock.steady() + seconds
+        while (now := self._clock.steady()) < until:
+            await self._clock.sleep_until(min(until, now + EACH_SECONDS))
+            self._each()

@@ -101,6 +101,7 @@ class Backfill:
                 if any(track.is_wanting for track in tracks):
                     await self.news.wait(self._clock.steady() + TELL_EVERY)
             await self._release_to(close, total)
+        telling.BACKFILL.labels(self._plan.feed, "done").set(total)
         if total:
             log.info("backfill is done", feed=self._plan.feed, tickers=len(tracks), candles=total)
         for track in tracks:

@@ -36,16 +36,18 @@ class Batching:
         for batch in Recording(present, ()).batches():
             yield from _in_parts(batch)
 
-    def resume(self, ticker: str, rows: Sequence[Row], made_to: Mapping[str, int]) -> Iterator[CandleBatch]:
-        """Go on behind `rows`, a ticker's stored candles; batches of what they complete that is not stored.
+    def resume(
+        self, stored: Iterable[tuple[str, Sequence[Row]]], newest: Mapping[str, Mapping[str, int]]
+    ) -> Iterator[CandleBatch]:
+        """Go on behind the stored candles of some tickers; batches of what they complete that is not stored.
 
-        `made_to` says from which open time on a timeframe's candles are not stored.
+        `newest` says by timeframe and ticker when the newest stored candle opened.
         """
-        complete = self._assembly(ticker).add(rows)
-        owed = (
-            _stream(ticker, timeframe, [row for row in made if row.open_time >= made_to.get(timeframe, 0)])
-            for timeframe, made in complete.items()
-        )
+        owed: list[TickerCandles] = []
+        for ticker, rows in stored:
+            for timeframe, made in self._assembly(ticker).add(rows).items():
+                known = newest[timeframe].get(ticker, -1)
+                owed.append(_stream(ticker, timeframe, [row for row in made if row.open_time > known]))
         return Recording(tuple(each for each in owed if len(each)), ()).batches()
 
     def _assembly(self, ticker: str) -> Assembly:

@@ -95,6 +95,8 @@ class Exchange:
         if timeframe not in (client.timeframes or {}):
             offered = ", ".join(each for each in TIMEFRAMES if each in (client.timeframes or {}))
             raise FeedError(f"FEED: {self.name} offers no candles of {timeframe}, only of {offered}")
+        self.spacing = client.rateLimit / MILLISECONDS
+        """Seconds that ccxt lets pass between two requests in the long run."""
         client.on_rest_response = self._on_answer
         self.page = self._page()
 

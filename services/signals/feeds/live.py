@@ -11,10 +11,10 @@ second time, with the same values, which whoever evaluates them ignores.
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 
-from services.signals.candles import TIMEFRAMES, CandleBatch
+from services.signals.candles import CandleBatch
 from services.signals.feeds.backfill import Backfill
 from services.signals.feeds.batching import Batching
 from services.signals.feeds.candle_time import moment, seconds_of
@@ -146,25 +146,22 @@ class _Run:
         prefixes = [f"{name}:" for name in plan.exchanges]
         with self._database.read() as connection:
             self._positions = positions.newest(connection, plan.base, prefixes)
-            made = {each: positions.newest(connection, each, prefixes) for each in plan.made}
+            made = {
+                timeframe: {
+                    ticker: seconds_of(opened)
+                    for ticker, opened in positions.newest(connection, timeframe, prefixes).items()
+                }
+                for timeframe in plan.made
+            }
             since = {
                 ticker: moment(seconds_of(opened) // plan.grid * plan.grid - plan.grid)
                 for ticker, opened in self._positions.items()
             }
-            stored = positions.candles_since(connection, plan.base, since if plan.made else {})
-            owed = [batch for ticker, rows in stored for batch in self._resume_ticker(ticker, rows, made)]
-        return sorted(owed, key=lambda batch: (batch.close_time, TIMEFRAMES[batch.timeframe]))
-
-    def _resume_ticker(
-        self, ticker: str, stored: list[positions.StoredRow], made: Mapping[str, Mapping[str, datetime]]
-    ) -> list[CandleBatch]:
-        rows = [Row(seconds_of(each.open_time), *each[2:]) for each in stored]
-        made_to = {
-            timeframe: seconds_of(newest[ticker]) + TIMEFRAMES[timeframe]
-            for timeframe, newest in made.items()
-            if ticker in newest
-        }
-        return list(self._batching.resume(ticker, rows, made_to))
+            stored = (
+                (ticker, [Row(seconds_of(each.open_time), *each[2:]) for each in rows])
+                for ticker, rows in positions.candles_since(connection, plan.base, since if plan.made else {})
+            )
+            return list(self._batching.resume(stored, made))
 
     def _start(self, ticker: str, now: float) -> int:
         """When the first candle opens that is wanted of a ticker."""

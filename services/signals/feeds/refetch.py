@@ -38,9 +38,9 @@ def candles_of_day(
 ) -> DayOfCandles:
     """The candles of some tickers that close in a UTC day: from its first moment on, before the next day's.
 
-    In all timeframes that the feed of the settings releases, longer ones made as it makes them. Takes as long
-    as the exchanges' rate limits want: about a request for each ticker. `each` is called after every ticker;
-    what it raises ends the work.
+    In all timeframes that the feed of the settings releases, longer ones made as it makes them. About a
+    request for each ticker, slower than the exchanges' rate limits want. `each` is called every few seconds
+    and after every ticker; what it raises ends the work.
 
     Raises FeedError where the feed can't be read at all.
     """
