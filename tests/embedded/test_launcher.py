@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
-from embedded.__main__ import outlook, prepare
+from embedded.__main__ import live_outlook, outlook, prepare
 from embedded.config import LaunchSettings
 from embedded.processes import StartError, command_line, free_port, port_is_free, read_pid
+from services.signals.feeds.plan import Plan
 from services.signals.feeds.replay import Rest
+from tests.signals.local_market import settings
 from tests.support import wire
 from tests.support.person import Person, ask_until_prepared
 
@@ -163,6 +165,15 @@ def test_a_start_after_a_kill_takes_over_from_the_dead(data_dir: Path) -> None:
 def test_how_long_the_recording_lasts_and_how_to_begin_again_is_told(rest: Rest, told: str) -> None:
     assert outlook(rest).startswith(f"The recorded candles {told}")
     assert "To begin again:\n  DATA_DIR=" in outlook(rest)
+
+
+def test_when_candles_of_exchanges_come_is_told(tmp_path: Path) -> None:
+    plan = Plan.of(settings("postgresql+psycopg://nowhere/x", feed="ccxt:kraken,binance"))
+    told = live_outlook(plan, tmp_path)
+    assert told.startswith("Candles come from kraken and binance: first the history of every ticker")
+    assert "one each hour as it closes" in told
+    assert str(tmp_path / "logs" / "boritrader.log") in told
+    assert "recorded" not in told
 
 
 def stopped_by(**settings: Any) -> str:
