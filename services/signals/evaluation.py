@@ -4,11 +4,10 @@ Nothing here reads a database or a clock. State moves with every evaluation, so 
 what came out was committed; else it is thrown away and rebuilt from what is stored.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,24 +16,31 @@ from services.signals import ledger
 from services.signals.candles import (
     Candle,
     CandleBatch,
-    CandleValidator,
     Outcome,
     Refusal,
-    length_of,
     sound,
 )
-from services.signals.engine import Engine, Failure, Signal, StepResult
+from services.signals.checkpoints import Checkpoint, Due, Previous
+from services.signals.engine import Failure, Signal, StepResult
 from services.signals.ledger import Head, Record, partition_of
 from services.signals.lineup import Lineup
+from services.signals.repository.checkpoints import LastRecord
 from services.signals.repository.cycles import ChangeRow, GapRow, SignalRow, TickerRow, ViewRow
 from services.signals.repository.history import KnownTicker, KnownView
+from services.signals.state import EngineState
+from services.signals.timeframe_state import Earlier, TimeframeState
 
 NAMES = {code: Signal.of(code).value for code in (-1, 0, 1)}
 """Signals and views by their code in arrays."""
 
 BoolArray = NDArray[np.bool_]
-Earlier = Callable[[str, datetime], Candle | None]
-"""Finds a stored candle by ticker and open time."""
+
+
+class Silence(NamedTuple):
+    """A ticker of which no candle came for two timeframes, and the close of its last one."""
+
+    ticker: str
+    last_close: datetime
 
 
 @dataclass
@@ -42,7 +48,10 @@ class Evaluation:
     """All that one batch gives: rows to store, and what has to be said aloud.
 
     A `usable` batch has a sound candle of any shard's ticker in that one's own timeframe.
-    `evaluated_in` has the ledger sequence, in its ticker's partition, of each of the `candles`.
+    `evaluated_in` has the ledger sequence, in its ticker's partition, of each of the `candles`. `missing`
+    are the tickers of which a new close brought none, `silent` those of them of which none came for two
+    timeframes, `newly_missing` counts those that weren't STALE before; a close `is_recent` when its candles
+    end such a silence.
     """
 
     timeframe: str
@@ -59,40 +68,12 @@ class Evaluation:
     views: list[ViewRow] = field(default_factory=list)
     changes: list[ChangeRow] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    silent: list[Silence] = field(default_factory=list)
+    is_recent: bool = False
+    newly_missing: int = 0
     failures: list[Failure] = field(default_factory=list)
-
-
-class _Timeframe:
-    """Engine and validator of one timeframe, and what is known of its tickers."""
-
-    def __init__(self, timeframe: str, lineup: Lineup, earlier: Earlier) -> None:
-        self.length = length_of(timeframe)
-        self.engine = Engine(timeframe, lineup.on(timeframe))
-        self.validator = CandleValidator(timeframe, backfill=True, earlier=earlier)
-        self.algorithms = [
-            {"key": each.key, "parameters": each.parameters, "version": each.version}
-            for each in self.engine.algorithms
-        ]
-        self.partitions: dict[str, int] = {}
-        self.last_opened: dict[str, datetime] = {}
-        self._newest: dict[str, tuple[CandleBatch, int]] = {}
-
-    @property
-    def begun(self) -> set[int]:
-        """The partitions that have had a candle of this timeframe."""
-        return set(self.partitions.values())
-
-    def follow(self, batch: CandleBatch) -> None:
-        """Advance by candles that were evaluated before."""
-        self.engine.step(batch)
-        self._newest.update(zip(batch.tickers, zip(repeat(batch), range(len(batch))), strict=True))
-
-    def caught_up(self) -> None:
-        """Go on behind the newest candle of each ticker, now that all were followed."""
-        for ticker, (batch, index) in self._newest.items():
-            self.last_opened[ticker] = batch.open_time
-            self.validator.resume(batch.candle(index))
-        self._newest.clear()
 
 
 class Shard:
@@ -102,7 +83,7 @@ class Shard:
         self.partitions = tuple(partitions)
         self.heads = {partition: Head(partition) for partition in partitions}
         self._lineup = lineup
-        self._timeframes: dict[str, _Timeframe] = {}
+        self._timeframes: dict[str, TimeframeState] = {}
         self._partition_of: dict[str, int] = {}
         self._versions = {key: each.version for key, each in lineup.algorithms.items()}
         self._viewed: dict[str, set[str]] = {key: set() for key in lineup.algorithms}
@@ -111,13 +92,26 @@ class Shard:
 
     # Going on from what is stored
 
-    def restore_chains(self, heads: Iterable[Head], tickers: Iterable[KnownTicker]) -> None:
-        """Take the ends of the chains and the tickers that are listed, of all shards, oldest first."""
+    def restore_chains(
+        self, heads: Iterable[Head], tickers: Iterable[KnownTicker], last_records: Iterable[LastRecord]
+    ) -> None:
+        """Take the ends of the chains, the tickers that are listed, of all shards, oldest first, and the
+        last records of the chains in each timeframe.
+        """
         self.heads.update((head.partition, head) for head in heads)
         for ticker, timeframe, partition in tickers:
             self._home.setdefault(ticker, timeframe)
             if partition in self.heads:
                 self._timeframe(timeframe).partitions[ticker] = partition
+        for partition, timeframe, close_time, algorithms in last_records:
+            self._timeframe(timeframe).previous[partition] = Previous(close_time, algorithms)
+
+    def restore_state(self, state: EngineState) -> None:
+        """Take the state of a checkpoint, before the candles that were evaluated from then on.
+
+        Raises IncompleteState, and changes nothing, where an algorithm needs what the state lacks.
+        """
+        self._timeframe(state.timeframe).resume(state)
 
     def restore_candles(self, batch: CandleBatch) -> None:
         """Advance by one close that was evaluated before."""
@@ -169,14 +163,17 @@ class Shard:
                 out.refused.append((candle, verdict.reason))
             else:
                 out.ignored += 1
+        due = known.due_states(batch, self.heads)
+        clock = known.clock
         self._note_tickers(known, accepted, out)
         result = known.engine.step(accepted)
         out.failures = result.failures
         out.candles = [accepted.candle(index) for index in range(len(accepted))]
         out.usable = bool(good.any())
-        self._append_records(known, result, out)
+        self._append_records(known, result, due, out)
         out.evaluated_in = [self.heads[self._partition(ticker)].sequence for ticker in accepted.tickers]
         self._collect(result, out)
+        self._listen(known, accepted, clock, out)
         return out
 
     def _elsewhere(self, batch: CandleBatch, good: BoolArray) -> set[int]:
@@ -200,16 +197,16 @@ class Shard:
             known = self._partition_of[ticker] = partition_of(ticker)
         return known
 
-    def _timeframe(self, timeframe: str) -> _Timeframe:
+    def _timeframe(self, timeframe: str) -> TimeframeState:
         known = self._timeframes.get(timeframe)
         if known is None:
-            known = self._timeframes[timeframe] = _Timeframe(timeframe, self._lineup, self._find_earlier)
+            known = self._timeframes[timeframe] = TimeframeState(timeframe, self._lineup, self._find_earlier)
         return known
 
     def _find_earlier(self, ticker: str, open_time: datetime) -> Candle | None:
         return self._earlier(ticker, open_time)
 
-    def _note_tickers(self, known: _Timeframe, accepted: CandleBatch, out: Evaluation) -> None:
+    def _note_tickers(self, known: TimeframeState, accepted: CandleBatch, out: Evaluation) -> None:
         """List new tickers, and record the candles that are missing since each ticker's last."""
         opened = accepted.open_time
         expected = opened - known.length
@@ -222,7 +219,9 @@ class Shard:
                 out.gaps.append(GapRow(ticker, accepted.timeframe, opened, last))
             known.last_opened[ticker] = opened
 
-    def _append_records(self, known: _Timeframe, result: StepResult, out: Evaluation) -> None:
+    def _append_records(
+        self, known: TimeframeState, result: StepResult, states: Mapping[int, Due], out: Evaluation
+    ) -> None:
         """One record for every chain that has candles, or has begun and is due.
 
         A batch that is not usable is a cycle, skipped, if it is the very next close; further on it may be
@@ -251,6 +250,7 @@ class Shard:
             )
             if partition not in hashes and not (due and is_cycle):
                 continue
+            state = states.get(partition)
             record = ledger.append(
                 head,
                 timeframe=batch.timeframe,
@@ -259,9 +259,32 @@ class Shard:
                 algorithms=known.algorithms,
                 set_aside=sorted(failure.algorithm for failure in result.failures),
                 changes=changes.get(partition, []),
+                checkpoint=state and state.hash,
             )
             self.heads[partition] = record.head_after(head)
             out.records.append(record)
+            if not record.late:
+                known.previous[partition] = Previous(batch.close_time, known.algorithms)
+            if state is not None:
+                out.checkpoints.append(
+                    Checkpoint(partition, record.sequence, batch.timeframe, batch.close_time, *state)
+                )
+
+    def _listen(
+        self, known: TimeframeState, accepted: CandleBatch, clock: datetime | None, out: Evaluation
+    ) -> None:
+        """Which tickers a new close misses, and which fell silent; `clock` is where it stood before it."""
+        closed = accepted.close_time
+        now = known.clock or closed
+        out.is_recent = closed + 2 * known.length > now
+        if clock is None or now <= clock:
+            return
+        out.missing = sorted(known.last_opened.keys() - set(accepted.tickers))
+        out.silent = [
+            Silence(ticker, last)
+            for ticker in out.missing
+            if now - (last := known.last_opened[ticker] + known.length) >= 2 * known.length
+        ]
 
     def _begun(self, partition: int) -> list[str]:
         """The timeframes of which a chain has had candles."""

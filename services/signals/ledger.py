@@ -93,17 +93,21 @@ def append(
     algorithms: Sequence[Mapping[str, Any]],
     set_aside: Sequence[str],
     changes: Sequence[Mapping[str, Any]],
+    checkpoint: str | None = None,
 ) -> Record:
     """The record that follows `head`.
 
     `candles` is their hash, `algorithms` holds key, version and parameters of each algorithm of the
     cycle, `set_aside` the keys of those that failed in it, `changes` algorithm, ticker, from, to and
-    close of each view that turned.
+    close of each view that turned. `checkpoint` is the SHA-256 of the state of the partition's tickers
+    of the timeframe before the cycle; a record without one doesn't name it.
     """
     late = head.is_late(close_time, timeframe)
     sequence = head.sequence + 1
+    named = {} if checkpoint is None else {"checkpoint": checkpoint}
     body = canonical.dumps(
         {
+            **named,
             "algorithms": list(algorithms),
             "candles": candles,
             "changes": list(changes),

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Numeric,
     SmallInteger,
@@ -81,14 +82,21 @@ class ShardPosition(Base):
 
 
 class Ticker(Base):
-    """A ticker that is evaluated, and the ledger partition that its name falls into."""
+    """A ticker that is evaluated, and the ledger partition that its name falls into.
+
+    It is STALE from when no candle had come for two timeframes: a close, or of a silent live feed the moment.
+    """
 
     __tablename__ = "ticker"
+    __table_args__ = (
+        Index("ix_ticker_stale", "timeframe", postgresql_where=text("stale_since IS NOT NULL")),
+    )
 
     ticker: Mapped[str] = mapped_column(Text, primary_key=True)
     timeframe: Mapped[str] = mapped_column(Text, primary_key=True)
     partition: Mapped[int] = mapped_column(SmallInteger)
     first_open_time: Mapped[datetime] = mapped_column(Time)
+    stale_since: Mapped[datetime | None] = mapped_column(Time)
 
 
 class StoredCandle(Base):
@@ -194,7 +202,10 @@ class LedgerRecord(Base):
     """One evaluation cycle of one partition; `record` is the canonical JSON whose SHA-256 is `hash`."""
 
     __tablename__ = "ledger"
-    __table_args__ = (Index("ix_ledger_close_time", "close_time"),)
+    __table_args__ = (
+        Index("ix_ledger_close_time", "close_time"),
+        Index("ix_ledger_timeframe", "partition", "timeframe", "sequence"),
+    )
 
     partition: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True)
@@ -344,6 +355,20 @@ class TrackRecord(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     through: Mapped[datetime | None] = mapped_column(Time)
     figures: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class StoredCheckpoint(Base):
+    """The state of a partition's tickers of a timeframe before a record, which holds its SHA-256."""
+
+    __tablename__ = "checkpoint"
+    __table_args__ = (Index("ix_checkpoint_timeframe", "partition", "timeframe", "sequence"),)
+
+    partition: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    timeframe: Mapped[str] = mapped_column(Text)
+    close_time: Mapped[datetime] = mapped_column(Time)
+    hash: Mapped[str] = mapped_column(Text)
+    state: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class AlgorithmList(Base):

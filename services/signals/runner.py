@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -37,6 +37,12 @@ CANDLES = Counter("signals_candles", "Candles that came in, by what became of th
 REFUSED = Counter("signals_refused_candles", "Candles that were refused, by the reason.", ["reason"])
 CLOSE_SECONDS = Histogram("signals_close_seconds", "Time from a batch to its stored views.", ["timeframe"])
 REBUILDS = Counter("signals_rebuilds", "Times the state was rebuilt from stored candles.")
+LAG = Gauge("signals_lag_seconds", "From a live close to its stored views, the last time.", ["timeframe"])
+MISSING = Counter(
+    "signals_missing_tickers",
+    "Tickers of which a close brought no candle, unless STALE before.",
+    ["timeframe"],
+)
 SET_ASIDE = Counter("signals_set_aside", "Steps in which an algorithm failed.", ["algorithm"])
 UNLOADED = Gauge("signals_unloaded_algorithms", "Installed algorithms that can't be loaded.")
 
@@ -118,6 +124,8 @@ class Runner:
             self._state, self._registered = state, True
             _report(result)
             CLOSE_SECONDS.labels(batch.timeframe).observe(time.perf_counter() - began)
+            if not batch.recorded:
+                LAG.labels(batch.timeframe).set((datetime.now(UTC) - batch.close_time).total_seconds())
 
         sqlalchemy_event.listen(session, "after_commit", committed, once=True)
 
@@ -174,6 +182,15 @@ def _report(result: Evaluation) -> None:
     ]:
         log.warning(
             "candles refused", count=len(result.refused), timeframe=result.timeframe, candles="; ".join(named)
+        )
+    if result.newly_missing:
+        MISSING.labels(result.timeframe).inc(result.newly_missing)
+        log.warning(
+            "tickers are missing",
+            count=result.newly_missing,
+            timeframe=result.timeframe,
+            close_time=result.close_time,
+            evaluated=len(result.candles),
         )
     for failure in result.failures:
         SET_ASIDE.labels(failure.algorithm).inc()

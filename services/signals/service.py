@@ -9,13 +9,16 @@ import numpy as np
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from services.signals import silence
 from services.signals.algorithms.base import Algorithm
 from services.signals.candles import Candle, CandleBatch, FloatArray
 from services.signals.evaluation import Evaluation, Shard
 from services.signals.ledger import PARTITIONS
 from services.signals.lineup import Lineup
-from services.signals.repository import cycles, feeds, history
+from services.signals.repository import checkpoints, cycles, feeds, history, locks
 from services.signals.repository.cycles import ChangeRow, TickerRow
+from services.signals.state import BrokenState, EngineState, IncompleteState
+from shared import logs
 from shared.contracts.signals import (
     MAX_CHANGES,
     MAX_TICKERS,
@@ -32,6 +35,7 @@ from shared.contracts.signals import (
 from shared.db import outbox
 
 Item = TypeVar("Item")
+log = logs.logger(__name__)
 
 
 def partitions_of(shard: int, shards: int) -> tuple[int, ...]:
@@ -45,20 +49,49 @@ def restored_shard(
     lineup: Lineup,
     each_close: Callable[[], None] = lambda: None,
 ) -> Shard:
-    """A shard as its stored candles, views and chains say, through the same step as live.
+    """A shard as its checkpoints, stored candles, views and chains say, through the same step as live.
 
     The chains are read first: whatever another process appends meanwhile shows as a longer chain.
     `each_close` is called after each close; what it raises ends the work.
     """
     shard = Shard(partitions, lineup)
     heads = history.heads(connection, partitions)
-    shard.restore_chains(heads.values(), history.tickers(connection))
+    last_records = checkpoints.last_records(connection, partitions)
+    shard.restore_chains(heads.values(), history.tickers(connection), last_records)
     for timeframe in shard.timeframes:
-        for batch in history.evaluated_candles(connection, timeframe, partitions):
-            shard.restore_candles(batch)
-            each_close()
+        since = _restore_checkpoints(connection, shard, timeframe)
+        others = [partition for partition in partitions if partition not in since]
+        for candles in (
+            history.evaluated_candles(connection, timeframe, others),
+            history.candles_evaluated_since(connection, timeframe, since),
+        ):
+            for batch in candles:
+                shard.restore_candles(batch)
+                each_close()
     shard.restore_views(history.views(connection, partitions))
     return shard
+
+
+def _restore_checkpoints(connection: Connection, shard: Shard, timeframe: str) -> dict[int, int]:
+    """Give a shard its newest checkpoints of a timeframe; returns their record by partition.
+
+    A partition whose checkpoint can't be used is left to the stored candles.
+    """
+    since: dict[int, int] = {}
+    for checkpoint in checkpoints.newest(connection, timeframe, shard.partitions):
+        try:
+            shard.restore_state(EngineState.from_bytes(checkpoint.state))
+        except (BrokenState, IncompleteState) as error:
+            log.warning(
+                "a checkpoint is passed over, all stored candles are read",
+                partition=checkpoint.partition,
+                timeframe=timeframe,
+                close_time=checkpoint.close_time,
+                reason=str(error),
+            )
+            continue
+        since[checkpoint.partition] = checkpoint.sequence
+    return since
 
 
 def is_current(connection: Connection, shard: Shard) -> bool:
@@ -80,6 +113,7 @@ def close_candles(
     def earlier(ticker: str, open_time: datetime) -> Candle | None:
         return history.candle_at(session, ticker, event.timeframe, open_time)
 
+    locks.share_closes(session.connection())
     result = shard.evaluate(batch_of(event), earlier)
     evaluated_at = datetime.now(UTC)
     late = not event.recorded and evaluated_at - event.close_time > alert_max_age
@@ -93,6 +127,7 @@ def close_candles(
     cycles.upsert_views(session, result.views)
     cycles.insert_changes(session, result.changes, late=late)
     cycles.insert_records(session, result.records)
+    checkpoints.insert(session, result.checkpoints)
     _list_tickers(session, event, result.tickers)
     for changes in _in_parts(result.changes, MAX_CHANGES):
         outbox.add(
@@ -109,6 +144,7 @@ def close_candles(
             aggregate_id=f"views:{event.timeframe}",
             aggregate_version=event.sequence,
         )
+    result.newly_missing = silence.after_close(session, event, shard.partitions, result)
     return result
 
 

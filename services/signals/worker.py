@@ -1,10 +1,14 @@
 """The worker of signals: what was decided goes out, and what is old goes away."""
 
-from services.signals import service, sharding, track_record, versions
+from datetime import UTC, datetime
+
+from prometheus_client import Gauge
+
+from services.signals import service, sharding, silence, track_record, versions
 from services.signals.config import Settings
 from services.signals.ledger_export import head_job
 from services.signals.lineup import Lineup
-from services.signals.repository import locks, partitions
+from services.signals.repository import locks, partitions, silences
 from services.signals.runner import queue_of
 from shared.bus import Bus
 from shared.db import messaging
@@ -13,9 +17,13 @@ from shared.process import Loop, Periodic
 
 LISTING_SECONDS = 60.0
 PURGE_SECONDS = 60.0
+WATCH_SECONDS = 15.0
 PARTITIONS_SECONDS = 300.0
 LEDGER_HEAD_SECONDS = 60.0
 TRACK_RECORD_SECONDS = 15.0
+
+TICKERS = Gauge("signals_tickers", "Tickers that are evaluated.", ["timeframe"])
+STALE = Gauge("signals_stale_tickers", "Tickers of which no candle came for two timeframes.", ["timeframe"])
 
 
 def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
@@ -39,6 +47,14 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
         with database.transaction() as session:
             partitions.ensure_ahead(session.connection())
 
+    def watch_tickers() -> None:
+        with database.transaction() as session:
+            silence.by_wall_clock(session, datetime.now(UTC))
+        with database.read() as connection:
+            for tally in silences.tally(connection):
+                TICKERS.labels(tally.timeframe).set(tally.tickers)
+                STALE.labels(tally.timeframe).set(tally.stale)
+
     return [
         sharding.Owned(
             bus.relay(database, service="signals", queues=queues),
@@ -47,6 +63,7 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
             shards=settings.runner_shards,
         ),
         Periodic("signals-list-algorithms", LISTING_SECONDS, list_algorithms),
+        Periodic("signals-watch-tickers", WATCH_SECONDS, watch_tickers),
         Periodic("signals-partitions", PARTITIONS_SECONDS, make_partitions),
         Periodic("signals-ledger-head", LEDGER_HEAD_SECONDS, head_job(database, settings.ledger_export)),
         Periodic("signals-track-record", TRACK_RECORD_SECONDS, lambda: track_record.follow(database)),

@@ -17,7 +17,7 @@ from shared.db.engine import Database
 
 RELEASED = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ALL = Lineup(ALGORITHMS, None)
-STORED = ("ticker", "candle", "candle_gap", "signal", "view", "view_change", "ledger")
+STORED = ("ticker", "candle", "candle_gap", "signal", "view", "view_change", "ledger", "checkpoint")
 
 
 def envelope_of(batch: CandleBatch, sequence: int = 1) -> Envelope[CandlesClosedV1]:

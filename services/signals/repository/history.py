@@ -1,6 +1,6 @@
 """What a runner goes on from: chains, tickers, views and candles as they are stored."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -97,13 +97,45 @@ def evaluated_candles(
 
     Read in parts by time, so that no statement and no answer grows with the history.
     """
-    tickers_there = text("SELECT count(*) FROM ticker WHERE timeframe = :timeframe")
-    count = connection.execute(tickers_there, {"timeframe": timeframe}).scalar_one()
-    span = length_of(timeframe) * max(1, min(CLOSES_AT_ONCE, CANDLES_AT_ONCE // max(1, count)))
+    since = dict.fromkeys(partitions, 0)
+    span = length_of(timeframe) * _closes_at_once(connection, timeframe)
     start = BEFORE_ALL
-    while (first := _first_open_time(connection, timeframe, start)) is not None:
+    while since and (first := _first_open_time(connection, timeframe, start)) is not None:
         start = first + span
-        yield from _part(connection, timeframe, partitions, first, start)
+        yield from _part(connection, timeframe, since, (first, start))
+
+
+def candles_evaluated_since(
+    connection: Connection, timeframe: str, since: Mapping[int, int]
+) -> Iterator[CandleBatch]:
+    """The candles of a timeframe that each partition has evaluated from a record on, a batch per close.
+
+    `since` is the sequence of that record by partition. Only closes that those records name are read,
+    however far back a late one lies.
+    """
+    rows = connection.execute(
+        text(
+            """
+            SELECT DISTINCT close_time FROM ledger
+            JOIN unnest(CAST(:partitions AS smallint[]), CAST(:sequences AS bigint[]))
+                AS since (partition, first) USING (partition)
+            WHERE timeframe = :timeframe AND sequence >= since.first ORDER BY close_time
+            """
+        ),
+        {"timeframe": timeframe, "partitions": list(since), "sequences": list(since.values())},
+    )
+    length = length_of(timeframe)
+    opened = [close_time - length for close_time in rows.scalars()]
+    size = _closes_at_once(connection, timeframe)
+    for start in range(0, len(opened), size):
+        part = opened[start : start + size]
+        yield from _part(connection, timeframe, since, (part[0], part[-1] + length), part)
+
+
+def _closes_at_once(connection: Connection, timeframe: str) -> int:
+    tickers_there = text("SELECT count(*) FROM ticker WHERE timeframe = :timeframe")
+    count: int = connection.execute(tickers_there, {"timeframe": timeframe}).scalar_one()
+    return max(1, min(CLOSES_AT_ONCE, CANDLES_AT_ONCE // max(1, count)))
 
 
 def _first_open_time(connection: Connection, timeframe: str, start: datetime) -> datetime | None:
@@ -115,11 +147,17 @@ def _first_open_time(connection: Connection, timeframe: str, start: datetime) ->
 
 
 def _part(
-    connection: Connection, timeframe: str, partitions: Sequence[int], start: datetime, end: datetime
+    connection: Connection,
+    timeframe: str,
+    since: Mapping[int, int],
+    span: tuple[datetime, datetime],
+    opened: Sequence[datetime] | None = None,
 ) -> Iterator[CandleBatch]:
+    """The candles that open within `span`, at one of the moments `opened` if those are given."""
+    chosen = "" if opened is None else "AND open_time = ANY(:opened)"
     rows = connection.execute(
         text(
-            """
+            f"""
             SELECT open_time, array_agg(ticker ORDER BY ticker),
                 array_agg(CAST(open AS float8) ORDER BY ticker),
                 array_agg(CAST(high AS float8) ORDER BY ticker),
@@ -127,17 +165,26 @@ def _part(
                 array_agg(CAST(close AS float8) ORDER BY ticker),
                 array_agg(CAST(volume AS float8) ORDER BY ticker)
             FROM candle JOIN ticker USING (ticker, timeframe)
+            JOIN unnest(CAST(:partitions AS smallint[]), CAST(:sequences AS bigint[]))
+                AS since (partition, first) USING (partition)
             WHERE timeframe = :timeframe AND open_time >= :start AND open_time < :end
-                AND evaluated_in IS NOT NULL AND partition = ANY(:partitions)
+                AND evaluated_in >= since.first {chosen}
             GROUP BY open_time ORDER BY open_time
-            """
+            """  # noqa: S608 - the condition is one of the two above
         ),
-        {"timeframe": timeframe, "start": start, "end": end, "partitions": list(partitions)},
+        {
+            "timeframe": timeframe,
+            "start": span[0],
+            "end": span[1],
+            "partitions": list(since),
+            "sequences": list(since.values()),
+        }
+        | ({} if opened is None else {"opened": list(opened)}),
     )
     length = length_of(timeframe)
-    for opened, names, *columns in rows:
+    for moment, names, *columns in rows:
         yield CandleBatch(
-            timeframe, opened + length, tuple(names), *(np.array(each, np.float64) for each in columns)
+            timeframe, moment + length, tuple(names), *(np.array(each, np.float64) for each in columns)
         )
 
 

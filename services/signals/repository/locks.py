@@ -10,6 +10,9 @@ SHARD_SPACE = 0x5349474E
 RELAY_SPACE = 0x5349474F
 """First half of the lock that relays share; the second is 0."""
 
+CLOSE_SPACE = 0x53494750
+"""First half of the lock that closes share while they are evaluated; the second is 0."""
+
 
 def try_shard(connection: Connection, shard: int) -> bool:
     """Own a shard from now on; False while another connection does."""
@@ -29,6 +32,16 @@ def keep_shard_out(connection: Connection, shard: int) -> bool:
 def keep_relays_out(connection: Connection) -> bool:
     """Let nobody be a relay until this transaction ends; False when somebody is."""
     return _try(connection, "pg_try_advisory_xact_lock", RELAY_SPACE, 0)
+
+
+def share_closes(connection: Connection) -> None:
+    """Evaluate a close in this transaction, beside those of other shards."""
+    connection.execute(text("SELECT pg_advisory_xact_lock_shared(:space, 0)"), {"space": CLOSE_SPACE})
+
+
+def keep_closes_out(connection: Connection) -> bool:
+    """Let no close be evaluated until this transaction ends; False when one is."""
+    return _try(connection, "pg_try_advisory_xact_lock", CLOSE_SPACE, 0)
 
 
 def probe(connection: Connection) -> None:

@@ -1,0 +1,68 @@
+"""Checkpoints as they are stored, and what of the chains follows on them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
+
+from services.signals.checkpoints import Checkpoint
+
+
+class LastRecord(NamedTuple):
+    """The last record of a chain and timeframe that was not late."""
+
+    partition: int
+    timeframe: str
+    close_time: datetime
+    algorithms: list[dict[str, Any]]
+
+
+def insert(session: Session, rows: Sequence[Checkpoint]) -> None:
+    """Store the checkpoints of one close."""
+    if rows:
+        session.execute(
+            text(
+                """
+                INSERT INTO checkpoint (partition, sequence, timeframe, close_time, hash, state)
+                VALUES (:partition, :sequence, :timeframe, :close_time, :hash, :state)
+                """
+            ),
+            [row._asdict() for row in rows],
+        )
+
+
+def newest(connection: Connection, timeframe: str, partitions: Sequence[int]) -> list[Checkpoint]:
+    """The newest checkpoint of each chain in a timeframe, of those that have one."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT newest.* FROM unnest(CAST(:partitions AS smallint[])) AS p (partition)
+            CROSS JOIN LATERAL (SELECT partition, sequence, timeframe, close_time, hash, state FROM checkpoint
+                WHERE partition = p.partition AND timeframe = :timeframe
+                ORDER BY sequence DESC LIMIT 1) AS newest
+            """
+        ),
+        {"partitions": list(partitions), "timeframe": timeframe},
+    )
+    return [Checkpoint(*row) for row in rows]
+
+
+def last_records(connection: Connection, partitions: Sequence[int]) -> list[LastRecord]:
+    """The last record that was not late of each chain in each timeframe that it has begun."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT begun.partition, begun.timeframe, last.close_time,
+                CAST(last.record AS json) -> 'algorithms'
+            FROM (SELECT DISTINCT partition, timeframe FROM ticker
+                WHERE partition = ANY(:partitions)) AS begun
+            CROSS JOIN LATERAL (SELECT close_time, record FROM ledger
+                WHERE partition = begun.partition AND timeframe = begun.timeframe AND NOT late
+                ORDER BY sequence DESC LIMIT 1) AS last
+            """
+        ),
+        {"partitions": list(partitions)},
+    )
+    return [LastRecord(*row) for row in rows]

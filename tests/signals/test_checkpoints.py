@@ -1,0 +1,160 @@
+"""Daily states in the chains, and runners that go on from them."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from services.signals.algorithms import ALGORITHMS
+from services.signals.candles import CandleBatch
+from services.signals.ledger import partition_of
+from services.signals.lineup import Lineup
+from services.signals.runner import Runner
+from shared.db.engine import Database
+from tests.signals.closing import ALL, close, close_all, stored
+from tests.signals.market import batches, random_walk
+from tests.signals.test_runner import MakeDatabase
+
+DAY = 24
+FEW = Lineup({key: ALGORITHMS[key] for key in ("golden_crossover", "reversal_rsi")}, None)
+
+
+def market(days: int, tickers: int = 3) -> list[CandleBatch]:
+    return list(batches(random_walk(days * DAY, tickers, seed=5)))
+
+
+def records(database: Database, ticker: str = "T0") -> list[dict[str, Any]]:
+    query = "SELECT CAST(record AS jsonb) FROM ledger WHERE partition = :partition ORDER BY sequence"
+    with database.read() as connection:
+        return list(connection.execute(text(query), {"partition": partition_of(ticker)}).scalars())
+
+
+def checkpoints(database: Database) -> list[Any]:
+    with database.read() as connection:
+        return list(connection.execute(text("SELECT * FROM checkpoint ORDER BY partition, sequence")))
+
+
+def restarted(database: Database, whole: list[CandleBatch], *, every: int) -> None:
+    """Close batches with a new runner for each `every` of them."""
+    for start in range(0, len(whole), every):
+        runner = Runner(0, 1, ALL)
+        for number, batch in enumerate(whole[start : start + every], start=start + 1):
+            close(database, runner, batch, number)
+
+
+def test_the_first_record_of_a_day_names_the_state_before_it(migrated: MakeDatabase) -> None:
+    database = migrated("signals")
+    close_all(database, market(4))
+    named = {each["close_time"]: each["checkpoint"] for each in records(database) if "checkpoint" in each}
+    assert list(named) == [f"2020-01-0{day}T00:00:00Z" for day in (2, 3, 4, 5)]
+    kept = [each for each in checkpoints(database) if each.partition == partition_of("T0")]
+    assert [each.hash for each in kept] == list(named.values())
+    assert all(hashlib.sha256(each.state).hexdigest() == each.hash for each in kept)
+    with database.read() as connection:
+        sequences = connection.execute(
+            text("SELECT sequence FROM ledger WHERE partition = :partition AND record LIKE '%checkpoint%'"),
+            {"partition": partition_of("T0")},
+        ).scalars()
+        assert [each.sequence for each in kept] == list(sequences)
+
+
+@pytest.mark.parametrize("every", [1, 7, 31])
+def test_restarts_change_no_byte_of_chains_and_states(migrated: MakeDatabase, every: int) -> None:
+    unbroken, broken = migrated("signals"), migrated("signals")
+    present = np.random.default_rng(3).random((4 * DAY, 5)) < 0.9
+    present[: 2 * DAY, 4] = False
+    whole = list(batches(random_walk(4 * DAY, 5, seed=5), present=present))
+    close_all(unbroken, whole)
+    restarted(broken, whole, every=every)
+    assert stored(broken) == stored(unbroken)
+
+
+def test_candles_before_the_checkpoint_are_not_read(migrated: MakeDatabase) -> None:
+    unbroken, restored = migrated("signals"), migrated("signals")
+    whole = market(5)
+    close_all(unbroken, whole)
+    close_all(restored, whole[: 4 * DAY + 5])
+    before = "DELETE FROM candle WHERE open_time < CAST('2020-01-04T23:00Z' AS timestamptz)"
+    with restored.transaction() as session:
+        session.execute(text(before))
+    runner = Runner(0, 1, ALL)
+    for number, batch in enumerate(whole[4 * DAY + 5 :], start=4 * DAY + 6):
+        close(restored, runner, batch, number)
+    with unbroken.transaction() as session:
+        session.execute(text(before))
+    assert stored(restored) == stored(unbroken)
+
+
+def test_a_ticker_silent_since_long_before_the_checkpoint_goes_on_from_it(migrated: MakeDatabase) -> None:
+    present = np.ones((6 * DAY, 3), dtype=np.bool_)
+    present[DAY // 2 : 5 * DAY, 1] = False
+    whole = list(batches(random_walk(6 * DAY, 3, seed=5), present=present))
+    unbroken, broken = migrated("signals"), migrated("signals")
+    close_all(unbroken, whole)
+    restarted(broken, whole, every=50)
+    assert stored(broken) == stored(unbroken)
+
+
+def test_history_of_a_new_ticker_that_came_after_the_checkpoint_is_read_again(migrated: MakeDatabase) -> None:
+    walk = random_walk(3 * DAY, 3, seed=8)
+    present = np.ones(walk.shape, dtype=np.bool_)
+    present[:, 2] = False
+    live = list(batches(walk, present=present))
+    history = [batch.take(np.array([2], dtype=np.intp)) for batch in batches(walk)][: 2 * DAY + 3]
+    stream = [*live[: 2 * DAY + 3], *history, *live[2 * DAY + 3 :]]
+    unbroken, broken = migrated("signals"), migrated("signals")
+    close_all(unbroken, stream)
+    restarted(broken, stream, every=17)
+    assert stored(broken) == stored(unbroken)
+    assert [each["late"] for each in records(unbroken, "T2")].count(True) >= 2 * DAY
+    assert not any(each["late"] and "checkpoint" in each for each in records(unbroken, "T2"))
+
+
+def test_another_lineup_takes_a_state_at_its_first_record_and_an_indicator_that_it_lacks_is_rebuilt(
+    migrated: MakeDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    database, alone = migrated("signals"), migrated("signals")
+    whole = market(8)
+    change = 7 * DAY + 5
+    close_all(database, whole[:change], Runner(0, 1, FEW))
+    runner = Runner(0, 1, ALL)
+    for number, batch in enumerate(whole[change:], start=change + 1):
+        close(database, runner, batch, number)
+    assert "a checkpoint is passed over" in caplog.text
+    named = [each["close_time"] for each in records(database) if "checkpoint" in each]
+    assert named[-2:] == ["2020-01-08T06:00:00Z", "2020-01-09T00:00:00Z"]
+
+    close_all(alone, whole)
+    signals = (
+        "SELECT * FROM signal WHERE open_time >= CAST('2020-01-08T05:00Z' AS timestamptz) ORDER BY 1, 2, 3"
+    )
+    with database.read() as left, alone.read() as right:
+        columns = [
+            [(row.ticker, row.open_time, row.algorithm, row.signal) for row in each.execute(text(signals))]
+            for each in (left, right)
+        ]
+    assert columns[0] == columns[1]
+
+
+def test_a_broken_state_is_passed_over_for_the_candles(
+    migrated: MakeDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    unbroken, broken = migrated("signals"), migrated("signals")
+    whole = market(3)
+    close_all(unbroken, whole)
+    close_all(broken, whole[: 2 * DAY])
+    with broken.transaction() as session:
+        kept = (
+            session.execute(text("SELECT state FROM checkpoint WHERE close_time = '2020-01-03'"))
+            .scalars()
+            .all()
+        )
+        session.execute(text("UPDATE checkpoint SET state = 'nonsense' WHERE close_time = '2020-01-03'"))
+    assert kept
+    runner = Runner(0, 1, ALL)
+    for number, batch in enumerate(whole[2 * DAY :], start=2 * DAY + 1):
+        close(broken, runner, batch, number)
+    assert "a checkpoint is passed over" in caplog.text
+    assert stored(broken)["ledger"] == stored(unbroken)["ledger"]
