@@ -1,6 +1,7 @@
 """Settings of the signals service: one class for its web, worker, feed and runner processes."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +16,8 @@ from shared.settings import Settings as EnvironmentSettings
 DEMO_DIR = Path(__file__).parent / "demo"
 DEMO_WARMUP = 250
 DEFAULT_UNIVERSE = "*/USDT"
+DEFAULT_RETENTION = '{"1m": 90, "5m": 365, "15m": 730, "1h": 1825}'
+LONGEST_RETENTION = 36_500
 FOLLOW_FEED = "feed"
 """Value of ALGORITHM_TIMEFRAMES that lets every algorithm run on whatever timeframe the feed delivers."""
 
@@ -79,6 +82,7 @@ class Settings(ServiceSettings):
     universe_refresh: float = Field(default=3600.0, ge=60, allow_inf_nan=False)
     runner_shard: int = Field(default=0, ge=0)
     runner_shards: int = Field(default=1, ge=1, le=PARTITIONS)
+    candle_retention: str = DEFAULT_RETENTION
     alert_max_age: float = Field(default=3600.0, ge=0, allow_inf_nan=False)
     ledger_export: str = Field(default="", pattern=r"^(|file:.+|s3://[a-z0-9][a-z0-9.-]+(/.*)?)$")
 
@@ -89,6 +93,7 @@ class Settings(ServiceSettings):
                 f"RUNNER_SHARD {self.runner_shard} is not below RUNNER_SHARDS {self.runner_shards}"
             )
         self.timeframe_overrides()
+        self.retention()
         self.overlay_keys()
         if self.feed_timeframe and self.feed_timeframe not in TIMEFRAMES:
             raise ValueError(f"FEED_TIMEFRAME is none of {', '.join(TIMEFRAMES)}")
@@ -126,6 +131,22 @@ class Settings(ServiceSettings):
         return self.algorithm_timeframes == FOLLOW_FEED or (
             not self.algorithm_timeframes and self.replay_dir is not None
         )
+
+    def retention(self) -> dict[str, timedelta]:
+        """How long candles are kept, by timeframe; for ever those of others. Raises ValueError."""
+        try:
+            days = json.loads(self.candle_retention)
+        except json.JSONDecodeError:
+            days = None
+        if (
+            not isinstance(days, dict)
+            or not days.keys() <= TIMEFRAMES.keys()
+            or not all(type(value) is int and 0 < value <= LONGEST_RETENTION for value in days.values())
+        ):
+            raise ValueError(
+                f"CANDLE_RETENTION is no JSON object of timeframes ({', '.join(TIMEFRAMES)}) and whole days"
+            )
+        return {timeframe: timedelta(days=value) for timeframe, value in days.items()}
 
     def timeframe_overrides(self) -> dict[str, str]:
         """The deployment's timeframe of each algorithm that it names. Raises ValueError for no such map."""

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import Gauge
 
-from services.signals import service, sharding, silence, track_record, versions
+from services.signals import retention, service, sharding, silence, track_record, versions
 from services.signals.config import Settings
 from services.signals.ledger_export import head_job
 from services.signals.lineup import Lineup
@@ -19,6 +19,7 @@ LISTING_SECONDS = 60.0
 PURGE_SECONDS = 60.0
 WATCH_SECONDS = 15.0
 PARTITIONS_SECONDS = 300.0
+RETENTION_SECONDS = 600.0
 LEDGER_HEAD_SECONDS = 60.0
 TRACK_RECORD_SECONDS = 15.0
 
@@ -35,6 +36,7 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
     """
     sharding.require(database, settings.runner_shards)
     lineup = Lineup.of(settings)
+    kept = settings.retention()
     versions.require(database, lineup)
     # candles must find the queues of all shards, also of those that have not run yet
     queues = [queue_of(shard) for shard in range(settings.runner_shards)]
@@ -64,6 +66,7 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
         ),
         Periodic("signals-list-algorithms", LISTING_SECONDS, list_algorithms),
         Periodic("signals-watch-tickers", WATCH_SECONDS, watch_tickers),
+        Periodic("signals-retention", RETENTION_SECONDS, lambda: retention.drop_old(database, kept)),
         Periodic("signals-partitions", PARTITIONS_SECONDS, make_partitions),
         Periodic("signals-ledger-head", LEDGER_HEAD_SECONDS, head_job(database, settings.ledger_export)),
         Periodic("signals-track-record", TRACK_RECORD_SECONDS, lambda: track_record.follow(database)),

@@ -154,10 +154,11 @@ def test_a_runner_killed_at_random_points_leaves_the_ledger_of_one_that_ran_thro
     assert told[1]
     assert max(Counter(told[0]).values()) == 1
     share = hit["unfinished"] / kills
+    helpers = f"{hit['worker']} of the worker, {hit['feed']} of the feed"
     with capsys.disabled():
         print(
             f"\n{kills} kills of the runner ({hit['unfinished']} with unfinished work),"
-            f" {hit['worker']} of the worker, {hit['feed']} of the feed, over {len(whole)} closes and {candles} candles:"
+            f" {helpers}, over {len(whole)} closes and {candles} candles:"
             f" {len(expected['ledger'])} ledger records, {len(expected['checkpoint'])} checkpoints,"
             f" {len(expected['signal'])} signals, {len(told[1])} view changes byte-identical; 0 lost, 0 twice"
         )

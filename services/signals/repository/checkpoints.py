@@ -1,13 +1,16 @@
 """Checkpoints as they are stored, and what of the chains follows on them."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
+from services.signals.candles import length_of
 from services.signals.checkpoints import Checkpoint
+
+BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class LastRecord(NamedTuple):
@@ -66,3 +69,28 @@ def last_records(connection: Connection, partitions: Sequence[int]) -> list[Last
         {"partitions": list(partitions)},
     )
     return [LastRecord(*row) for row in rows]
+
+
+def needed_from(connection: Connection, timeframe: str) -> datetime:
+    """The open time from which on candles of a timeframe are needed to go on from the newest checkpoints.
+
+    The beginning of the calendar while a chain of the timeframe has none. A record after the checkpoint
+    that is late lies before it in time, and its candles are needed too.
+    """
+    needed: datetime | None = connection.execute(
+        text(
+            """
+            SELECT min(LEAST(newest.close_time, late.close_time) - :length)
+            FROM (SELECT DISTINCT partition FROM ticker WHERE timeframe = :timeframe) AS begun
+            LEFT JOIN LATERAL (SELECT sequence, close_time FROM checkpoint
+                WHERE partition = begun.partition AND timeframe = :timeframe
+                ORDER BY sequence DESC LIMIT 1) AS newest ON true
+            LEFT JOIN LATERAL (SELECT min(close_time) AS close_time FROM ledger
+                WHERE partition = begun.partition AND timeframe = :timeframe
+                    AND sequence >= newest.sequence) AS late ON true
+            HAVING bool_and(newest.sequence IS NOT NULL)
+            """
+        ),
+        {"timeframe": timeframe, "length": length_of(timeframe)},
+    ).scalar_one_or_none()
+    return needed or BEFORE_ALL

@@ -12,8 +12,8 @@ from services.signals.candles import Candle, CandleBatch, length_of
 from services.signals.ledger import Head
 
 CANDLES_AT_ONCE = 100_000
-CLOSES_AT_ONCE = 250
-"""Whoever steps through the closes of one part leaves its connection idle, of few tickers for 0.2 s."""
+CLOSES_AT_ONCE = 100
+"""Whoever steps through the closes of one part leaves its connection idle, of few tickers for 0.1 s."""
 BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
 
 

@@ -79,12 +79,26 @@ def ensure_ahead(connection: Connection) -> list[Partition]:
     """
     made: list[Partition] = []
     for timeframe in TIMEFRAMES:
-        newest: datetime | None = connection.execute(
-            text("SELECT max(open_time) FROM candle WHERE timeframe = :timeframe"), {"timeframe": timeframe}
-        ).scalar_one()
-        if newest is not None:
+        if (newest := newest_open_time(connection, timeframe)) is not None:
             made += ensure(connection, timeframe, [_moment(newest - ORIGIN + span_of(timeframe) / AHEAD)])
     return made
+
+
+def newest_open_time(connection: Connection, timeframe: str) -> datetime | None:
+    """When the newest candle of a timeframe opened; None before the first."""
+    newest: datetime | None = connection.execute(
+        text("SELECT max(open_time) FROM candle WHERE timeframe = :timeframe"), {"timeframe": timeframe}
+    ).scalar_one()
+    return newest
+
+
+def drop(connection: Connection, partition: Partition) -> None:
+    """Drop a partition with its candles. Raises OperationalError when who reads it does not end soon.
+
+    Whoever comes meanwhile waits, so it is given up early.
+    """
+    connection.execute(text("SET LOCAL lock_timeout = '300ms'"))
+    connection.exec_driver_sql(f"DROP TABLE {partition.name}")
 
 
 def existing(connection: Connection) -> list[Partition]:

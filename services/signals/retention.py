@@ -1,0 +1,51 @@
+"""How long candles are kept: whole partitions go, once no chain needs them to go on."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from sqlalchemy.exc import OperationalError
+
+from services.signals.repository import checkpoints, locks, partitions
+from services.signals.repository.partitions import Partition
+from shared import logs
+from shared.db.engine import Database
+
+log = logs.logger(__name__)
+
+
+def drop_old(database: Database, retention: Mapping[str, timedelta]) -> list[Partition]:
+    """Drop the partitions whose candles are all older than their timeframe's retention; returns them.
+
+    Age counts from the newest candle of the timeframe, not from now, so that a replay keeps its candles. One
+    stays while a chain has no checkpoint behind it, or has evaluated some of its candles after its newest
+    checkpoint. What can't be dropped now, since a close is being evaluated or somebody reads, is next time.
+    """
+    dropped: list[Partition] = []
+    with database.read() as connection:
+        old = [
+            partition
+            for partition in partitions.existing(connection)
+            if partition.timeframe in retention
+            and (newest := partitions.newest_open_time(connection, partition.timeframe)) is not None
+            and partition.end <= newest - retention[partition.timeframe]
+        ]
+    for partition in old:
+        try:
+            if _drop(database, partition):
+                dropped.append(partition)
+        except OperationalError as error:
+            log.info("a partition is in use", partition=partition.name, reason=type(error.orig).__name__)
+    if dropped:
+        log.info("old candles dropped", partitions=[partition.name for partition in dropped])
+    return dropped
+
+
+def _drop(database: Database, partition: Partition) -> bool:
+    with database.transaction() as session:
+        connection = session.connection()
+        if not locks.keep_closes_out(connection):
+            return False
+        if checkpoints.needed_from(connection, partition.timeframe) < partition.end:
+            return False
+        partitions.drop(connection, partition)
+    return True
