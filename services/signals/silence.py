@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from services.signals.candles import TIMEFRAMES, length_of
 from services.signals.evaluation import Evaluation, Silence
-from services.signals.repository import feeds, locks, silences
+from services.signals.repository import locks, silences
 from shared.contracts.signals import (
     MAX_TICKERS,
     CandlesClosedV1,
@@ -53,21 +53,29 @@ def after_close(
     return len(set(result.missing) - stale)
 
 
-def by_wall_clock(session: Session, now: datetime) -> bool:
-    """Note which tickers are STALE at a moment, if a live feed is in use.
+class WallClock:
+    """Watches a live feed that may have fallen silent altogether."""
 
-    False while a close is being evaluated: what it brings isn't seen yet, so that is to be asked again.
-    """
-    feed = feeds.feed_in_use(session.connection())
-    if feed is None or feed.kind == "replay":
+    def __init__(self) -> None:
+        self._sequence: int | None = None
+
+    def look(self, session: Session, now: datetime) -> bool:
+        """Note which tickers are STALE at a moment, if a live feed is in use and rests since the last look.
+
+        While it brings batches, of history for one, the closes themselves tell. False while one is being
+        evaluated: what it brings isn't seen yet, so that is to be asked again.
+        """
+        connection = session.connection()
+        before, self._sequence = self._sequence, silences.live_sequence(connection)
+        if self._sequence is None or self._sequence != before:
+            return True
+        if not locks.keep_closes_out(connection):
+            return False
+        for timeframe in TIMEFRAMES:
+            fallen = silences.silent(session, timeframe, length_of(timeframe), now - GRACE)
+            if fallen:
+                _tell_stale(session, timeframe, fallen, now, version=int(now.timestamp()))
         return True
-    if not locks.keep_closes_out(session.connection()):
-        return False
-    for timeframe in TIMEFRAMES:
-        fallen = silences.silent(session, timeframe, length_of(timeframe), now - GRACE)
-        if fallen:
-            _tell_stale(session, timeframe, fallen, now, version=int(now.timestamp()))
-    return True
 
 
 def _tell_stale(

@@ -37,6 +37,7 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
     sharding.require(database, settings.runner_shards)
     lineup = Lineup.of(settings)
     kept = settings.retention()
+    wall_clock = silence.WallClock()
     versions.require(database, lineup)
     # candles must find the queues of all shards, also of those that have not run yet
     queues = [queue_of(shard) for shard in range(settings.runner_shards)]
@@ -51,7 +52,7 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
 
     def watch_tickers() -> None:
         with database.transaction() as session:
-            silence.by_wall_clock(session, datetime.now(UTC))
+            wall_clock.look(session, datetime.now(UTC))
         with database.read() as connection:
             for tally in silences.tally(connection):
                 TICKERS.labels(tally.timeframe).set(tally.tickers)

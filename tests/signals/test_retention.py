@@ -32,8 +32,8 @@ def at(opened: timedelta, number: int, tickers: tuple[str, ...] = ("T0", "T1", "
 
 
 def weeks(count: int, *tickers: str) -> list[CandleBatch]:
-    """Six closes a day, some of them over midnight."""
-    moments = [timedelta(days=day, hours=4 * part) for day in range(7 * count) for part in range(6)]
+    """Two closes a day."""
+    moments = [timedelta(days=day, hours=12 * part) for day in range(7 * count) for part in range(2)]
     return [at(moment, number, tickers or ("T0", "T1", "T2")) for number, moment in enumerate(moments)]
 
 
@@ -48,7 +48,7 @@ def test_partitions_older_than_the_retention_are_dropped_and_a_restart_goes_on_f
     unbroken, database = migrated("signals"), migrated("signals")
     whole = weeks(5)
     close_all(unbroken, whole)
-    close_all(database, whole[:-9])
+    close_all(database, whole[:-3])
     before = tables(database)
 
     dropped = retention.drop_old(database, KEPT)
@@ -60,7 +60,7 @@ def test_partitions_older_than_the_retention_are_dropped_and_a_restart_goes_on_f
     assert newest is not None
     assert all(each.end <= newest - KEPT["1m"] for each in dropped)
     runner = Runner(0, 1, ALL)
-    for number, batch in enumerate(whole[-9:], start=len(whole) - 8):
+    for number, batch in enumerate(whole[-3:], start=len(whole) - 2):
         close(database, runner, batch, number)
     left, right = stored(database), stored(unbroken)
     assert {name: rows for name, rows in left.items() if name != "candle"} == {
@@ -80,7 +80,7 @@ def test_nothing_goes_while_a_chain_of_the_timeframe_has_no_checkpoint(migrated:
     database = migrated("signals")
     stream = weeks(4)
     runner = close_all(database, stream)
-    new = at(timedelta(days=27, hours=21), 0, ("T0", "T1", "T2", "T9"))
+    new = at(timedelta(days=27, hours=13), 0, ("T0", "T1", "T2", "T9"))
     close(database, runner, new, len(stream) + 1)
     assert retention.drop_old(database, KEPT) == []
 

@@ -7,10 +7,11 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 
-from services.signals import silence, worker
+from services.signals import worker
 from services.signals.candles import CandleBatch
 from services.signals.repository import feeds
 from services.signals.runner import Runner
+from services.signals.silence import GRACE, WallClock
 from shared.bus.local import LocalBus
 from shared.db.engine import Database
 from tests.signals import local_market
@@ -46,9 +47,13 @@ def live_feed(database: Database, kind: str = "ccxt") -> None:
         feeds.open_feed(session, "live", kind, "an exchange")
 
 
-def look(database: Database, now: datetime) -> bool:
+def look(database: Database, now: datetime, clock: WallClock | None = None) -> bool:
+    """What a clock says that has looked before."""
     with database.transaction() as session:
-        return silence.by_wall_clock(session, now)
+        if clock is None:
+            clock = WallClock()
+            clock.look(session, now)
+        return clock.look(session, now)
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -117,7 +122,7 @@ def test_a_live_feed_that_is_silent_altogether_is_told_by_the_wall_clock_once(mi
 
     assert look(database, last + 2 * HOUR)
     assert stale(database) == {}
-    now = last + 2 * HOUR + silence.GRACE
+    now = last + 2 * HOUR + GRACE
     assert look(database, now)
     assert look(database, now + HOUR)
     assert stale(database) == dict.fromkeys(("T0", "T1", "T2"), now)
@@ -136,6 +141,20 @@ def test_the_wall_clock_makes_no_ticker_of_a_replay_stale(migrated: MakeDatabase
     live_feed(database, "replay")
     assert look(database, datetime.now(UTC))
     assert stale(database) == {}
+
+
+def test_the_wall_clock_rests_while_the_feed_brings_history(migrated: MakeDatabase) -> None:
+    database = migrated("signals")
+    close_all(database, with_silence(10, slice(0, 0)))
+    live_feed(database)
+    clock, now = WallClock(), datetime.now(UTC)
+    for sequence in range(1, 4):
+        with database.transaction() as session:
+            session.execute(text("UPDATE feed SET sequence = :sequence"), {"sequence": sequence})
+        assert look(database, now, clock)
+        assert stale(database) == {}
+    assert look(database, now, clock)
+    assert len(stale(database)) == 3
 
 
 def test_the_wall_clock_waits_for_a_close_that_is_being_evaluated(migrated: MakeDatabase) -> None:

@@ -70,6 +70,18 @@ def silent(session: Session, timeframe: str, length: timedelta, now: datetime) -
     return [Silence(*row) for row in rows]
 
 
+def live_sequence(connection: Connection) -> int | None:
+    """How many batches the feed in use has released; None when it is a replay, or there is none."""
+    sequence: int | None = connection.execute(
+        text(
+            """
+            SELECT CASE WHEN kind <> 'replay' THEN sequence END FROM feed ORDER BY chosen_at DESC LIMIT 1
+            """
+        )
+    ).scalar_one_or_none()
+    return sequence
+
+
 def tally(connection: Connection) -> list[Tally]:
     """Tickers and STALE ones of each timeframe that has any."""
     rows = connection.execute(
