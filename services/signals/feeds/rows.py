@@ -1,5 +1,6 @@
 """Rows of an exchange's answer, and what is taken of them: closed candles, each once, in their order."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -35,8 +36,8 @@ def read(answer: Iterable[Sequence[Any]], step: int, now: float) -> Reading:
     """What an answer of (milliseconds, open, high, low, close, volume) holds of candles that closed by `now`.
 
     `step` is the timeframe in seconds. A row that lacks a value, or whose time is off the grid, is refused,
-    as is a second one of the same time with other values. Open candles are left out. Values themselves are
-    judged by whoever evaluates them.
+    as is a second one of the same time with other values, and what no event can carry: a value that is no
+    finite float64. Open candles are left out. All else about the values is judged by whoever evaluates them.
     """
     rows: dict[int, Row] = {}
     refused: list[tuple[str, Any]] = []
@@ -44,6 +45,9 @@ def read(answer: Iterable[Sequence[Any]], step: int, now: float) -> Reading:
         moment = raw[0] if raw else None
         if len(raw) < FIELDS or any(not isinstance(each, int | float) for each in raw[:FIELDS]):
             refused.append(("incomplete", moment))
+            continue
+        if not all(map(_is_finite, raw[:FIELDS])):
+            refused.append(("not_finite", moment))
             continue
         milliseconds = int(raw[0])
         if milliseconds % (step * MILLISECONDS):
@@ -55,6 +59,13 @@ def read(answer: Iterable[Sequence[Any]], step: int, now: float) -> Reading:
         if rows.setdefault(row.open_time, row) != row:
             refused.append(("contradiction", moment))
     return Reading([rows[time] for time in sorted(rows)], refused)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
 
 
 def pack(rows: Sequence[Row]) -> PackedRows:
