@@ -41,7 +41,7 @@ BAD = {
         "reaches-out",
     ),
     "searches_memory": (
-        {"before": "import gc", "entry": "held = len(gc.get_objects())\n" + ALWAYS},
+        {"before": "import gc", "entry": "held = len(gc.get_referents(frame))\n" + ALWAYS},
         "reaches-out",
     ),
     "repaints": (

@@ -159,7 +159,7 @@ class Watch:
     def _patch(self) -> None:
         for module, rule, names in FUNCTIONS:
             for name in names:
-                if hasattr(module, name):
+                if callable(getattr(module, name, None)):
                     setattr(
                         module, name, self._noting(getattr(module, name), rule, f"{module.__name__}.{name}")
                     )
