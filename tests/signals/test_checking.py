@@ -1,5 +1,6 @@
 """`check-algorithm` refuses every kind of bad package, and lets good ones be."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -268,3 +269,26 @@ def test_the_command_tells_each_finding_in_a_line(folder):
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith("plain: nothing found; ")
     assert "reads_clock: clock: reads_clock.py:20: calls time.time()\n" in done.stdout
+
+
+def test_one_that_never_ends_or_ends_its_process_is_refused_and_the_next_one_is_checked(tmp_path):
+    said = {
+        "never_ends": {"before": "import threading", "entry": "threading.Event().wait()\n" + ALWAYS},
+        "ends_all": {"before": "import os", "entry": "os._exit(3)"},
+    }
+    for name, parts in said.items():
+        install(tmp_path, name, algorithm(name, **parts), {name: f"{name}:Rules"})
+    done = subprocess.run(
+        [sys.executable, "-m", "services.signals.checking.probe", "again", "3", *said],
+        cwd=ROOT,
+        env=environment() | {"PYTHONPATH": str(tmp_path), "OPENBLAS_NUM_THREADS": "1"},
+        text=True,
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    told = [json.loads(line)["findings"] for line in done.stdout.splitlines()]
+    assert told == [
+        [["slow", "never_ends", "it has not come to an end after 3 seconds"]],
+        [["raises", "ends_all", "its process ended with status 3"]],
+    ]

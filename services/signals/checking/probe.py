@@ -72,13 +72,13 @@ def _in_child(target: str, part: str, seconds: int, candles: market.Market) -> s
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         told = pipe.read()
-    _, state = os.waitpid(child, 0)
-    if told and state == 0:
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if told and status == 0:
         return told.decode()
-    if os.WIFSIGNALED(state) and os.WTERMSIG(state) == signal.SIGALRM:
+    if status == -signal.SIGALRM:
         slow = Finding("slow", target, f"it has not come to an end after {seconds} seconds")
         return json.dumps(_told(findings=[slow]))
-    return json.dumps(_told(findings=[Finding("raises", target, f"its process ended with status {state}")]))
+    return json.dumps(_told(findings=[Finding("raises", target, f"its process ended with status {status}")]))
 
 
 def _checked(target: str, part: str, candles: market.Market) -> dict[str, Any]:
