@@ -11,6 +11,7 @@ import rfc8785
 
 from services.signals import ledger
 from services.signals.candles import TIMEFRAMES, length_of
+from services.signals.checkpoints import Previous, is_due
 from services.signals.errors import BadRecord
 from services.signals.ledger import NO_CANDLES, Head, iso
 from services.signals.repository.audit import BatchRow, Began, RecordRow
@@ -132,6 +133,7 @@ class Chain:
         self._batches = (batch for batch in batches if is_met(batch))
         self._heads = heads
         self._begun: set[str] = set()
+        self._previous: dict[str, Previous] = {}
         self._awaited = {
             (each.timeframe, each.first_open_time + length_of(each.timeframe)): each.ticker for each in began
         }
@@ -149,6 +151,8 @@ class Chain:
             raise self._bad(row.sequence, row.close_time, what)
         self._meet(row)
         self._begun.add(row.timeframe)
+        if not row.late:
+            self._previous[row.timeframe] = Previous(row.close_time, content["algorithms"])
         self._awaited.pop((row.timeframe, row.close_time), None)
         clock = head if row.late else row
         self.head = Head(head.partition, row.sequence, row.hash, clock.close_time, clock.timeframe)
@@ -186,6 +190,11 @@ class Chain:
             )
         if row.timeframe not in self._begun and content["candles"] == NO_CANDLES:
             yield f"the chain begins in {row.timeframe} without a candle"
+        due = not row.late and is_due(
+            self._previous.get(row.timeframe), row.close_time, content["algorithms"]
+        )
+        if due != ("checkpoint" in content):
+            yield f"it {'lacks a' if due else 'has a'} checkpoint where {'one' if due else 'none'} is due"
         for hash_, name in self._heads.get(row.sequence, ()):
             if hash_ != row.hash:
                 yield f"its hash is not the one that {name} has"

@@ -71,8 +71,9 @@ def replay(
 ) -> list[Replayed]:
     """Decide the changes of a record again, or those of one ticker or algorithm.
 
-    Starts at the first candle of the tickers. Raises NotReplayable where there is no such change, a candle
-    is no longer kept, or `find` does not find an algorithm as the record has it.
+    Starts at the newest checkpoint before it that has all that is needed, else at the first candle of the
+    tickers. Raises NotReplayable where there is no such change, a candle is no longer kept, or `find` finds
+    no algorithm as the record has it.
     """
     entry = _entry(connection, partition, sequence)
     told = [
@@ -129,7 +130,7 @@ def _evaluate(
 ) -> tuple[str, StepResult]:
     """Where it started, and what the step of the record says of the tickers."""
     timeframe, last = entry.row.timeframe, entry.row.sequence
-    start = begin(connection, partition, engine, tickers)
+    start = begin(connection, partition, engine, tickers, last)
     aside = evaluated.set_aside(connection, partition, timeframe, start.sequence, last)
     result: StepResult | None = None
     at = 0

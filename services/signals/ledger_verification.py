@@ -34,14 +34,15 @@ class Report:
 
     records: int = 0
     changes: int = 0
+    checkpoints: int = 0
     heads: int = 0
     without_candles: int = 0
 
     def __str__(self) -> str:
         """The report as one line."""
         line = (
-            f"good: {self.records:,} records with {self.changes:,} changes,"
-            f" compared with {self.heads:,} heads"
+            f"good: {self.records:,} records with {self.changes:,} changes and {self.checkpoints:,}"
+            f" checkpoints, compared with {self.heads:,} heads"
         )
         gone = f"; of {self.without_candles:,} records the candles are no longer kept"
         return line + (gone if self.without_candles else "")
@@ -158,7 +159,7 @@ class _Verification:
         except BadRecord as fault:
             faults.append(fault)
         if entries:
-            for check in (self._changes, self._candles):
+            for check in (self._changes, self._candles, self._checkpoints):
                 faults += check(entries)
         if faults:
             raise min(faults, key=lambda fault: fault.sequence)
@@ -227,6 +228,25 @@ class _Verification:
                 if cycles.get(sequence) != (timeframe, batch.close_time):
                     what = f"{batch.tickers[0]} has a candle that names it, but is of another close than it"
                     yield self._bad(sequence, batch.close_time, what)
+
+    def _checkpoints(self, entries: Sequence[Entry]) -> Iterator[BadRecord]:
+        """Hash the stored checkpoints again and compare them with what the records say."""
+        first, last = entries[0].row.sequence, entries[-1].row.sequence
+        stored = {
+            row.sequence: row for row in audit.checkpoints(self._connection, self._partition, first, last)
+        }
+        for entry in entries:
+            said, row = entry.content.get("checkpoint"), stored.pop(entry.row.sequence, None)
+            if said is None and row is None:
+                continue
+            if said is None or row is None:
+                missing = "is missing" if row is None else "stands where it has none"
+                yield self._of(entry, f"its checkpoint {missing}")
+            elif {said} != {row.hash, row.hash_of_state} or (
+                (row.timeframe, row.close_time) != (entry.row.timeframe, entry.row.close_time)
+            ):
+                yield self._of(entry, "its checkpoint is not the one that is stored")
+            self._report.checkpoints += 1
 
     def _behind_the_end(self) -> None:
         """Look for what names records behind the last one, and for views that no change gave."""

@@ -1,5 +1,6 @@
 """Stored candles evaluated again as they were the first time: the same engine, the same steps."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,11 +9,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.signals.algorithms.base import Algorithm
-from services.signals.candles import CandleBatch
+from services.signals.candles import CandleBatch, length_of
 from services.signals.engine import Engine, StepResult
 from services.signals.errors import NotReplayable
 from services.signals.ledger import iso
-from services.signals.repository import audit
+from services.signals.repository import audit, evaluated
+from services.signals.state import EngineState, IncompleteState
 
 Find = Callable[[str], Algorithm | None]
 """Finds an installed algorithm by its key."""
@@ -38,23 +40,50 @@ def installed(recorded: Mapping[str, Any], find: Find) -> Algorithm:
     return known
 
 
-def begin(connection: Connection, partition: int, engine: Engine, tickers: Sequence[str]) -> Start:
-    """Where to begin to evaluate some tickers of a chain.
+def begin(
+    connection: Connection, partition: int, engine: Engine, tickers: Sequence[str], until: int
+) -> Start:
+    """Set an engine to where it may start so as to evaluate record `until` of a chain for some tickers.
 
-    Raises NotReplayable where one of them is not of the chain, or candles that are needed are not kept.
+    That is the newest checkpoint up to that record, if it has all that the engine needs, else nothing. Raises
+    NotReplayable where a ticker is not of the chain, the checkpoint is not what its record says, or candles
+    that follow are no longer kept.
     """
+    timeframe = engine.timeframe
     opened = {
         each.ticker: each.first_open_time
         for each in audit.tickers(connection, partition)
-        if each.timeframe == engine.timeframe and each.ticker in tickers
+        if each.timeframe == timeframe and each.ticker in tickers
     }
     if opened.keys() != set(tickers):
         raise NotReplayable(f"chain {partition} does not have all of the tickers that are asked for")
-    since = min(opened.values())
-    kept = audit.kept_from(connection).get(engine.timeframe)
-    if kept is None or since < kept:
-        raise NotReplayable(f"candles from {iso(since)} on are needed, and no longer kept")
-    return Start(1, since, "from the first candle")
+    start = _from_checkpoint(connection, partition, engine, opened, until) or Start(
+        1, min(opened.values()), "from the first candle"
+    )
+    kept = audit.kept_from(connection).get(timeframe)
+    if kept is None or start.since < kept:
+        raise NotReplayable(f"candles from {iso(start.since)} on are needed, and no longer kept")
+    return start
+
+
+def _from_checkpoint(
+    connection: Connection, partition: int, engine: Engine, opened: Mapping[str, datetime], until: int
+) -> Start | None:
+    """The start at the newest checkpoint, to which the engine is set; None where there is none to use."""
+    checkpoint = evaluated.checkpoint_before(connection, partition, engine.timeframe, until)
+    if checkpoint is None:
+        return None
+    if hashlib.sha256(checkpoint.state).hexdigest() != checkpoint.said:
+        raise NotReplayable(f"the checkpoint of record {checkpoint.sequence} is not what that one says")
+    state = EngineState.from_bytes(checkpoint.state).only(opened)
+    try:
+        engine.restore(state)
+    except IncompleteState:
+        return None
+    length = length_of(engine.timeframe)
+    next_open = {each.ticker: each.open_time + length for each in state.last_candles()}
+    since = min({**opened, **next_open}.values())
+    return Start(checkpoint.sequence, since, f"from the checkpoint of record {checkpoint.sequence}")
 
 
 def step(engine: Engine, batch: CandleBatch, aside: Sequence[str]) -> StepResult:

@@ -241,7 +241,7 @@ class _Day:
         engine = Engine(self._timeframe, chosen)
         tickers = part.tickers
         try:
-            start = begin(self._connection, part.partition, engine, tickers)
+            start = begin(self._connection, part.partition, engine, tickers, part.first)
         except NotReplayable as error:
             self._found.left_out.add(f"chain {part.partition}: {error}")
             return

@@ -136,3 +136,9 @@ def _renumber(connection: Connection, moved: dict[int, int], partition: int) -> 
         connection.execute(text(gone), values)
         follow = f"UPDATE {table} SET {column} = m.new FROM {moves} WHERE {column} = m.old AND {mine}"
         connection.execute(text(follow), values)
+    for statement in (
+        "DELETE FROM checkpoint WHERE partition = :p AND sequence <> ALL(:old)",
+        f"UPDATE checkpoint SET sequence = -m.new FROM {moves} WHERE partition = :p AND sequence = m.old",
+        "UPDATE checkpoint SET sequence = -sequence WHERE partition = :p",
+    ):
+        connection.execute(text(statement), values)

@@ -63,6 +63,29 @@ def test_every_change_of_a_chain_comes_out_as_it_was_recorded(database: Database
     assert replayed == recorded
 
 
+def test_it_starts_at_the_newest_checkpoint_up_to_the_record(database: Database) -> None:
+    with database.read() as connection:
+        stored = connection.execute(
+            text("SELECT sequence FROM checkpoint WHERE partition = :p AND timeframe = '1h' ORDER BY 1"),
+            {"p": CHAIN},
+        )
+        checkpoints = list(stored.scalars())
+        records = {each["sequence"]: each for each in contents(connection)}
+        starts = {
+            (sequence, each.start)
+            for sequence, ticker, algorithm in turns(database)
+            if records[sequence]["timeframe"] == "1h"
+            for each in replay(
+                connection, CHAIN, sequence, ALGORITHMS.get, ticker=ticker, algorithm=algorithm
+            )
+        }
+    for sequence, start in starts:
+        before = [each for each in checkpoints if each <= sequence]
+        words = f"from the checkpoint of record {before[-1]}" if before else "from the first candle"
+        assert start == words
+    assert len({start for _, start in starts}) == 1 + len(checkpoints) == 4
+
+
 def test_another_rule_of_the_same_version_is_not_taken_for_the_recorded_one(database: Database) -> None:
     sequence, ticker, key = turns(database)[0]
     with database.read() as connection:

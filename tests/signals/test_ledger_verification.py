@@ -100,6 +100,7 @@ def test_a_ledger_that_nobody_touched_is_good(database: Database, market: Market
         unusable = connection.execute(text("SELECT count(*) FROM released_batch WHERE unusable")).scalar_one()
     assert (report.records, report.changes, report.heads, report.without_candles) == (count, changes, 4, 0)
     assert told[-1] == (count, count)
+    assert report.checkpoints == 3 * 3
     assert (late, unusable) == (1, 2)
     assert changes > 20
 
@@ -243,6 +244,38 @@ def test_nor_does_it_help_to_call_them_late(database: Database) -> None:
     assert fault(database).sequence == 31
 
 
+@pytest.mark.parametrize(
+    ("was_late", "what"),
+    [(False, "it is marked late, but comes in its place"), (True, "it is out of order, and not marked late")],
+)
+def test_a_record_that_is_late_without_saying_so_or_says_so_without_being_late_is_named(
+    database: Database, was_late: bool, what: str
+) -> None:
+    with database.read() as connection:
+        records = contents(connection)
+    wrong = next(each for each in records[20:] if each["late"] is was_late and "checkpoint" not in each)
+    wrong["late"] = not was_late
+    tampered(database, lambda connection: write_anew(connection, records))
+    found = fault(database)
+    assert (found.sequence, found.what) == (wrong["sequence"], what)
+
+
+def without_a_checkpoint(connection: Connection) -> None:
+    records = contents(connection)
+    due = next(each for each in records if "checkpoint" in each)
+    del due["checkpoint"]
+    write_anew(connection, records)
+    connection.execute(
+        text("DELETE FROM checkpoint WHERE partition = :p AND sequence = :s"),
+        {"p": CHAIN, "s": due["sequence"]},
+    )
+
+
+def test_a_checkpoint_left_out_of_a_chain_that_was_linked_anew_is_named(database: Database) -> None:
+    tampered(database, without_a_checkpoint)
+    assert "it lacks a checkpoint where one is due" in fault(database).what
+
+
 def cut_off(connection: Connection) -> None:
     """The last three records of a chain and all that came of them."""
     write_anew(connection, contents(connection)[:-3])
@@ -292,6 +325,8 @@ def test_a_tail_cut_off_with_everything_that_tells_of_it_shows_in_the_exported_h
 MINE = "ticker IN (SELECT ticker FROM ticker WHERE partition = :p)"
 TURN = """ledger_partition = :p
     AND ledger_sequence = (SELECT min(ledger_sequence) FROM view_change WHERE ledger_partition = :p)"""
+CHECKPOINT = """partition = :p
+    AND sequence = (SELECT min(sequence) FROM checkpoint WHERE partition = :p)"""
 OTHERWISE = {
     "an edited candle": (
         f"UPDATE candle SET close = close + 0.01 WHERE evaluated_in = 25 AND {MINE}",
@@ -369,6 +404,25 @@ OTHERWISE = {
         "UPDATE ledger SET close_time = close_time + interval '1 s' WHERE partition = :p AND sequence = 9",
         9,
         "its columns say something else than its text",
+    ),
+    "an edited checkpoint": (
+        f"UPDATE checkpoint SET state = state || '0' WHERE {CHECKPOINT}",
+        None,
+        "its checkpoint is not the one that is stored",
+    ),
+    "an edited checkpoint with its hash": (
+        f"""UPDATE checkpoint SET state = state || '0', hash = encode(sha256(state || '0'), 'hex')
+            WHERE {CHECKPOINT}""",
+        None,
+        "its checkpoint is not the one that is stored",
+    ),
+    "a deleted checkpoint": (f"DELETE FROM checkpoint WHERE {CHECKPOINT}", None, "its checkpoint is missing"),
+    "an added checkpoint": (
+        """INSERT INTO checkpoint (partition, sequence, timeframe, close_time, hash, state)
+            SELECT partition, 9, timeframe, close_time, hash, state FROM checkpoint
+            WHERE partition = :p ORDER BY sequence LIMIT 1""",
+        9,
+        "its checkpoint stands where it has none",
     ),
     "a chain that is gone": (
         "DELETE FROM ledger WHERE partition = :p",

@@ -72,6 +72,16 @@ class RecordedChange(NamedTuple):
     close: float
 
 
+class CheckpointRow(NamedTuple):
+    """A checkpoint: the hash it is stored with, and that of its bytes."""
+
+    sequence: int
+    timeframe: str
+    close_time: datetime
+    hash: str
+    hash_of_state: str
+
+
 class Began(NamedTuple):
     """A ticker of a chain, and the open time of its first candle."""
 
@@ -291,6 +301,20 @@ def views_without_change(connection: Connection, partition: int) -> list[tuple[i
         {"partition": partition},
     )
     return [tuple(row) for row in rows]
+
+
+def checkpoints(connection: Connection, partition: int, first: int, last: int) -> list[CheckpointRow]:
+    """The checkpoints that belong to records of a chain, hashed by the database."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT sequence, timeframe, close_time, hash, encode(sha256(state), 'hex') FROM checkpoint
+            WHERE partition = :partition AND sequence BETWEEN :first AND :last ORDER BY sequence
+            """
+        ),
+        {"partition": partition, "first": first, "last": last},
+    )
+    return [CheckpointRow(*row) for row in rows]
 
 
 def outside(connection: Connection, chains: int) -> tuple[int, int, datetime] | None:

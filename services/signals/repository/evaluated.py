@@ -21,6 +21,14 @@ class ToldChange(NamedTuple):
     why: list[dict[str, Any]]
 
 
+class StoredState(NamedTuple):
+    """An engine's state before the cycle of a record, and what that record says its hash is."""
+
+    sequence: int
+    state: bytes
+    said: str | None
+
+
 def told(connection: Connection, partition: int, sequence: int) -> list[ToldChange]:
     """The changes of a record by ticker and algorithm."""
     rows = connection.execute(
@@ -33,6 +41,24 @@ def told(connection: Connection, partition: int, sequence: int) -> list[ToldChan
         {"partition": partition, "sequence": sequence},
     )
     return [ToldChange(*row) for row in rows]
+
+
+def checkpoint_before(
+    connection: Connection, partition: int, timeframe: str, sequence: int
+) -> StoredState | None:
+    """The newest checkpoint of a chain and timeframe from which a record can be reached."""
+    row = connection.execute(
+        text(
+            """
+            SELECT c.sequence, c.state, CAST(l.record AS json) ->> 'checkpoint' FROM checkpoint AS c
+            JOIN ledger AS l ON l.partition = c.partition AND l.sequence = c.sequence
+            WHERE c.partition = :partition AND c.timeframe = :timeframe AND c.sequence <= :sequence
+            ORDER BY c.sequence DESC LIMIT 1
+            """
+        ),
+        {"partition": partition, "timeframe": timeframe, "sequence": sequence},
+    ).one_or_none()
+    return None if row is None else StoredState(row[0], bytes(row[1]), row[2])
 
 
 def set_aside(
