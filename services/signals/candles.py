@@ -20,6 +20,9 @@ FloatArray = NDArray[np.float64]
 TIMEFRAMES: dict[str, int] = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400}
 """Name of each timeframe and its length in seconds, shortest first; all are aligned to UTC."""
 
+COLUMNS = ("open", "high", "low", "close", "volume")
+"""A candle's numbers."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

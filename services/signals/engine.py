@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.signals.algorithms.base import Algorithm, Condition, Frame, Rule, Why
-from services.signals.candles import EPOCH, CandleBatch, FloatArray, length_of
+from services.signals.candles import COLUMNS, EPOCH, CandleBatch, FloatArray, length_of
 from services.signals.indicators import IndicatorSet, IntArray, Rows, Step, grown
-from services.signals.state import COLUMNS, EngineState, IncompleteState, StateArray
+from services.signals.state import EngineState, IncompleteState, StateArray
 
 CodeArray = NDArray[np.int8]
 _SECOND = timedelta(seconds=1)
@@ -101,7 +101,7 @@ class StepResult:
     """What one step said, in arrays over the tickers of its batch, in the batch's order.
 
     `signals` and `views` are int8 codes by algorithm key (BUY, HOLD, SELL); an algorithm that failed
-    said HOLD and kept its views. `indicators` are float64 by name, NaN during warm-up.
+    said HOLD and kept its views. `indicators` are float64 by name, read-only, NaN during warm-up.
     """
 
     batch: CandleBatch
@@ -205,6 +205,7 @@ class Engine:
         self._latest: dict[str, FloatArray] = {name: np.zeros(0) for name in COLUMNS + self._indicators.names}
         self._last_tickers: tuple[str, ...] = ()
         self._last_rows: Rows = slice(0, 0)
+        self._recent: dict[str, FloatArray] = {}
 
     @property
     def tickers(self) -> tuple[str, ...]:
@@ -246,12 +247,14 @@ class Engine:
                 position.views[row] = _CODES[view]
                 position.entry_prices[row] = close if view is Signal.BUY else np.nan
         if position.highest_closes is not None:
+            self._settle()
             other = position.entry_prices != stepped
             known = np.maximum(position.entry_prices, self._latest["close"])
             position.highest_closes[other] = known[other]
 
     def snapshot(self, tickers: Iterable[str]) -> EngineState:
         """The state of those of its tickers that are among `tickers`."""
+        self._settle()
         chosen = tuple(sorted(self._rows.keys() & set(tickers)))
         rows = np.array([self._rows[ticker] for ticker in chosen], dtype=np.int64)
         counts = self._counts[rows]
@@ -281,6 +284,8 @@ class Engine:
         ]
         if missing:
             raise IncompleteState(missing)
+        self._settle()
+        self._last_tickers, self._recent = (), {}
         rows = self._numbers_of(state.tickers)
         self._counts[rows] = arrays["count"]
         self._opened[rows] = arrays["opened"]
@@ -292,11 +297,12 @@ class Engine:
 
     def _advance(self, rows: Rows, batch: CandleBatch) -> StepResult:
         counts = self._counts[rows]
-        previous = {name: _read_only(values[rows]) for name, values in self._latest.items()}
+        previous = self._recent or {n: _read_only(values[rows]) for n, values in self._latest.items()}
         columns = dict(zip(COLUMNS, batch.columns, strict=True))
         indicators = self._indicators.update(Step.of(rows, counts, dict(columns), previous["close"]))
         current = {name: _read_only(values) for name, values in columns.items()}
-        current.update({name: _read_only(values) for name, values in indicators.items()})
+        values_of = {name: _read_only(values) for name, values in indicators.items()}
+        current.update(values_of)
         signals: dict[str, CodeArray] = {}
         views: dict[str, CodeArray] = {}
         turns: list[_Turn] = []
@@ -324,11 +330,10 @@ class Engine:
             turns.append(turn)
             views[key] = position.turn(rows, turn.indices, signal, batch.close)
             signals[key] = signal
-        for name, values in current.items():
-            self._latest[name][rows] = values
+        self._recent = current | {name: _read_only(values.copy()) for name, values in columns.items()}
         self._counts[rows] = counts + 1
         self._opened[rows] = (batch.open_time - EPOCH) // _SECOND
-        return StepResult(batch, signals, views, indicators, failures, turns)
+        return StepResult(batch, signals, views, values_of, failures, turns)
 
     def _rows_of(self, tickers: tuple[str, ...]) -> Rows:
         """The tickers' rows; new tickers get the next ones. A slice when they are the first rows in order."""
@@ -336,10 +341,20 @@ class Engine:
             return self._last_rows
         if len(set(tickers)) != len(tickers):
             raise ValueError("a ticker stands twice in the batch")
+        self._settle()
+        self._recent = {}
         numbers = self._numbers_of(tickers)
         in_order = bool((numbers == np.arange(numbers.size)).all())
         self._last_tickers, self._last_rows = tickers, slice(0, numbers.size) if in_order else numbers
         return self._last_rows
+
+    def _settle(self) -> None:
+        """Put the last candles of the last batch to those of all tickers.
+
+        They stay as they came while the next batches have the same tickers: nothing is copied then.
+        """
+        for name, values in self._recent.items():
+            self._latest[name][self._last_rows] = values
 
     def _numbers_of(self, tickers: tuple[str, ...]) -> IntArray:
         """The tickers' rows as numbers, with room for the new ones."""

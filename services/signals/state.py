@@ -15,10 +15,9 @@ import orjson
 import rfc8785
 from numpy.typing import NDArray
 
-from services.signals.candles import EPOCH, TIMEFRAMES, Candle
+from services.signals.candles import COLUMNS, EPOCH, TIMEFRAMES, Candle
 
 FORMAT = 1
-COLUMNS = ("open", "high", "low", "close", "volume")
 
 StateArray = NDArray[Any]
 """float64, int64 or int8."""

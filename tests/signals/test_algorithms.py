@@ -23,11 +23,8 @@ from services.signals.algorithms.base import (
     below,
     crosses_above,
     crosses_below,
-    greater,
-    greater_or_equal,
-    less,
-    less_or_equal,
 )
+from services.signals.algorithms.comparisons import greater, greater_or_equal, less, less_or_equal
 from services.signals.indicators import IndicatorSet
 from tests.signals.market import markets, run, side_by_side, told
 from tests.signals.reference import ge, gt, le, lt, signals_and_views

@@ -22,13 +22,45 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.signals.candles import FloatArray
+from services.signals.algorithms.comparisons import (
+    BoolArray,
+    fallen_below,
+    greater,
+    greater_or_equal,
+    less,
+    less_or_equal,
+    risen_above,
+)
+from services.signals.candles import COLUMNS, FloatArray
 from services.signals.indicators import Name
 
-BoolArray = NDArray[np.bool_]
-Side = Literal["entry", "exit"]
+__all__ = [
+    "Algorithm",
+    "BoolArray",
+    "Check",
+    "Condition",
+    "Frame",
+    "Operand",
+    "Rule",
+    "Series",
+    "Side",
+    "Term",
+    "Why",
+    "above",
+    "all_of",
+    "any_of",
+    "at_least",
+    "at_most",
+    "below",
+    "crosses_above",
+    "crosses_below",
+    "greater",
+    "greater_or_equal",
+    "less",
+    "less_or_equal",
+]
 
-TOLERANCE = 1e-12
+Side = Literal["entry", "exit"]
 
 
 class Condition(NamedTuple):
@@ -132,6 +164,8 @@ class Rule:
 
     def why(self, side: Side, indices: NDArray[np.intp]) -> "Why":
         """What the rule saw of the tickers at `indices`, copied out of the step's arrays."""
+        if not indices.size:
+            return Why(side, 0, ())
         return Why(
             side,
             indices.size,
@@ -262,56 +296,6 @@ def crosses_below(frame: Frame, first: str, second: str) -> Check:
     return _cross(frame, first, "crosses below", second)
 
 
-def greater(a: FloatArray, b: FloatArray | float) -> BoolArray:
-    """Where a > b and not equal by TOLERANCE; false where either is NaN.
-
-    Two plain comparisons settle all but the nearly equal ones, which are then compared by the letter.
-    """
-    possible = a > b
-    _settle(possible, a > _widened(b, +2 * TOLERANCE), a, b)
-    return possible
-
-
-def less(a: FloatArray, b: FloatArray | float) -> BoolArray:
-    """Where a < b and not equal by TOLERANCE; false where either is NaN."""
-    possible = a < b
-    _settle(possible, a < _widened(b, -2 * TOLERANCE), a, b)
-    return possible
-
-
-def greater_or_equal(a: FloatArray, b: FloatArray | float) -> BoolArray:
-    """Where a > b or equal by TOLERANCE; false where either is NaN."""
-    certain = a >= b
-    wider = a >= _widened(b, -2 * TOLERANCE)
-    if np.count_nonzero(wider) != np.count_nonzero(certain):
-        certain |= wider & _nearly_equal(a, b)
-    return certain
-
-
-def less_or_equal(a: FloatArray, b: FloatArray | float) -> BoolArray:
-    """Where a < b or equal by TOLERANCE; false where either is NaN."""
-    certain = a <= b
-    wider = a <= _widened(b, +2 * TOLERANCE)
-    if np.count_nonzero(wider) != np.count_nonzero(certain):
-        certain |= wider & _nearly_equal(a, b)
-    return certain
-
-
-def _widened(b: FloatArray | float, share: float) -> FloatArray | float:
-    wider: FloatArray | float = b + np.abs(b) * share
-    return wider
-
-
-def _settle(possible: BoolArray, certain: BoolArray, a: FloatArray, b: FloatArray | float) -> None:
-    if np.count_nonzero(possible) != np.count_nonzero(certain):
-        possible &= certain | ~_nearly_equal(a, b)
-
-
-def _nearly_equal(a: FloatArray, b: FloatArray | float) -> BoolArray:
-    near: BoolArray = np.abs(a - b) <= TOLERANCE * np.maximum(np.abs(a), np.abs(b))
-    return near
-
-
 _COMPARISONS = {">": greater, ">=": greater_or_equal, "<": less, "<=": less_or_equal}
 
 
@@ -322,20 +306,23 @@ def _check(frame: Frame, value: Operand, operator: str, threshold: Operand | flo
         holds = compare(values, threshold)
         return Check(f"{text} {operator} {threshold:g}", values, operator, threshold, holds)
     limit_text, limits = _term(frame, threshold)
-    return Check(f"{text} {operator} {limit_text}", values, operator, limits, compare(values, limits))
+    holds = compare(values, limits, positive=isinstance(threshold, str) and _is_positive(threshold))
+    return Check(f"{text} {operator} {limit_text}", values, operator, limits, holds)
 
 
 def _cross(frame: Frame, first: str, operator: str, second: str) -> Check:
     (text, now), (other_text, other) = _term(frame, first), _term(frame, second)
     before, other_before = getattr(frame.previous, first), getattr(frame.previous, second)
-    if operator == "crosses above":
-        holds = greater(now, other)
-        came_from = less_or_equal
-    else:
-        holds = less(now, other)
-        came_from = greater_or_equal
-    holds &= came_from(before, other_before)
+    crossed = risen_above if operator == "crosses above" else fallen_below
+    holds = crossed(now, other, before, other_before, positive=_is_positive(second))
     return Check(f"{text} {operator} {other_text}", now, operator, other, holds)
+
+
+@cache
+def _is_positive(column: str) -> bool:
+    """Whether a column of a frame never has a negative value, since no price or volume is."""
+    name = Name.parse(column)
+    return column in COLUMNS or (name is not None and name.is_positive)
 
 
 def _term(frame: Frame, operand: Operand) -> Term:

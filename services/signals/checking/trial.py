@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from services.signals.algorithms.base import Algorithm, BoolArray, Frame, Rule, Side
 from services.signals.algorithms.registry import described
-from services.signals.candles import FloatArray
+from services.signals.candles import COLUMNS, FloatArray
 from services.signals.checking import Finding
 from services.signals.checking.market import Market
 from services.signals.checking.watch import Watch
 from services.signals.engine import Engine
-from services.signals.state import COLUMNS
 
 CUTS = (110, 210)
 """Candles behind which the future is taken away."""

@@ -67,6 +67,11 @@ class Name(NamedTuple):
         return found if not found.kind.startswith("macd") or 1 < found.periods[0] < found.periods[1] else None
 
     @property
+    def is_positive(self) -> bool:
+        """Whether no value is negative, for candles without a negative one."""
+        return self.kind in ("sma", "ema", "rsi", "volume_sma", "atr", "bollinger_middle")
+
+    @property
     def label(self) -> str:
         """The indicator as people read it: `RSI14`, `MACD signal(12, 26, 9)`."""
         if self.times:

@@ -162,14 +162,19 @@ def smoothed(state: FloatArray, added: FloatArray, step: Step, period: int) -> F
     """Wilder's smoothing of a series that begins with a ticker's second candle; `state` is advanced.
 
     Seeded with the mean of its first `period` values, then (average x (period - 1) + new) / period. Before
-    the seed it is the sum so far.
+    the seed it is the sum so far. What is returned may be the state itself: not to be kept or written to.
     """
-    old = state[step.rows]
-    average: FloatArray = old * (period - 1)
-    average += added
-    average /= period
+    average = state[step.rows]
     if step.least <= period:
-        average = seeding(average, old + added, step.counts, period, period)
+        average = seeding(
+            (average * (period - 1) + added) / period, average + added, step.counts, period, period
+        )
+    else:
+        average *= period - 1
+        average += added
+        average /= period
+        if not step.scattered:
+            return average
     state[step.rows] = average
     return average
 

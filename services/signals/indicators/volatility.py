@@ -26,7 +26,7 @@ class Atr(Indicator):
         if step.least == 0:
             extent[step.counts == 0] = 0.0
         average = smoothed(self.state["average"], extent, step, self._period)
-        return known_from(self._period, step, average)
+        return known_from(self._period, step, average.copy())
 
 
 class Mean(Indicator):
