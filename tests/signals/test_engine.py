@@ -5,15 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from services.signals.algorithms import ALGORITHMS
 from services.signals.algorithms.base import Algorithm, all_of, any_of, at_least, below
 from services.signals.algorithms.base import Term as Computed
 from services.signals.candles import CandleBatch
 from services.signals.engine import Engine, Signal, View
-from tests.signals.market import INDICATORS, batches, one_ticker, random_walk, recorded, run
+from tests.signals.market import batches, one_ticker, random_walk, recorded, run
 
 
 class Scripted(Algorithm):
@@ -215,49 +213,6 @@ def test_warm_up_gives_no_signal():
 def test_indicators_asked_for_beside_the_algorithms_are_in_the_result():
     result = run(batches(random_walk(1, 1, seed=1)), [ALGORITHMS["reversal_rsi"]], ["ema50"])[0]
     assert set(result.indicators) == {"rsi14", "sma100", "ema50"}
-
-
-def trace(results, ticker):
-    """Everything an engine said of one ticker, to the bit."""
-    said = []
-    for result in results:
-        if ticker in result.batch.tickers:
-            at = result.batch.tickers.index(ticker)
-            said.append(
-                (
-                    [result.signals[key][at] for key in ALGORITHMS],
-                    [result.views[key][at] for key in ALGORITHMS],
-                    [result.indicators[name][at].tobytes() for name in INDICATORS],
-                    [change for change in result.changes if change.ticker == ticker],
-                )
-            )
-    return said
-
-
-@settings(max_examples=12, deadline=None)
-@given(seed=st.integers(0, 2**31), gaps=st.sampled_from([0.0, 0.01, 0.4]), groups=st.integers(1, 4))
-def test_any_grouping_of_tickers_says_the_same_bit_for_bit(seed, gaps, groups):
-    rng = np.random.default_rng(seed)
-    steps, tickers = 170, 6
-    closes = random_walk(steps, tickers, seed)
-    volumes = rng.choice([0.0, 1.0, 3.0], (steps, tickers))
-    present = rng.random((steps, tickers)) >= gaps
-    group_of = rng.integers(0, groups, tickers)
-    whole = run(batches(closes, volumes=volumes, present=present), ALGORITHMS.values(), INDICATORS)
-    for group in range(groups):
-        mine = present & (group_of == group)
-        part = run(batches(closes, volumes=volumes, present=mine), ALGORITHMS.values(), INDICATORS)
-        for ticker in np.flatnonzero(group_of == group).tolist():
-            assert trace(part, f"T{ticker}") == trace(whole, f"T{ticker}")
-
-
-def test_what_was_said_never_depends_on_later_candles():
-    closes = random_walk(500, 3, seed=12)
-    whole = run(batches(closes), ALGORITHMS.values(), INDICATORS)
-    for cut in (20, 130, 333):
-        part = run(batches(closes[:cut]), ALGORITHMS.values(), INDICATORS)
-        for ticker in ("T0", "T1", "T2"):
-            assert trace(part, ticker) == trace(whole, ticker)[:cut]
 
 
 def test_missing_ticker_stands_still_and_its_previous_candle_is_the_last_there_was():
