@@ -19,6 +19,7 @@ import pytest
 
 from embedded.postgres import PostgresServer
 from services.signals.feeds.csv_files import read_directory
+from services.signals.ledger_verification import verify
 from shared.db.engine import Database
 from tests.signals.closing import close_all, events, stored
 from tests.signals.market import START, random_walk
@@ -145,12 +146,14 @@ def test_a_runner_killed_at_random_points_leaves_the_ledger_of_one_that_ran_thro
 
     found, expected = stored(broken), stored(unbroken)
     told = [_changes(broken), _changes(unbroken)]
+    report = verify(broken)
     unbroken.dispose()
     broken.dispose()
     for table in expected:
         assert found[table] == expected[table], table
     assert told[0] == told[1]
     assert len(expected["checkpoint"]) > 0
+    assert report.records == len(expected["ledger"])
     assert told[1]
     assert max(Counter(told[0]).values()) == 1
     share = hit["unfinished"] / kills
