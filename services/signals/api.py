@@ -1,6 +1,7 @@
 """The JSON API of signals: algorithms, tickers, candles, views, signals, for everybody with a session."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 from apiflask import APIBlueprint
@@ -10,11 +11,15 @@ from services.signals import track_record as record
 from services.signals.errors import unknown_ticker
 from services.signals.offered import lineup
 from services.signals.repository import board
+from services.signals.repository.changes import ChangeItem
+from services.signals.repository.changes import changes as stored_changes
 from services.signals.repository.versions import failing_since
 from services.signals.schemas import (
     AlgorithmsPage,
     CandlesPage,
     CandlesQuery,
+    ChangesPage,
+    ChangesQuery,
     SignalsPage,
     SignalsQuery,
     TickersPage,
@@ -23,6 +28,7 @@ from services.signals.schemas import (
     ViewsPage,
     ViewsQuery,
 )
+from shared.web.api_docs import CONDITIONAL
 from shared.web.etags import conditional_json
 from shared.web.identity import login_required
 from shared.web.paging import Page, Position, cursor_time, decode_cursor, page
@@ -34,6 +40,7 @@ api = APIBlueprint("signals_api", __name__, url_prefix="/api/v1", tag="Signals")
 @api.get("/algorithms")
 @login_required
 @api.output(AlgorithmsPage)
+@api.doc(responses=CONDITIONAL)
 def algorithms() -> Response:
     """All algorithms with version, parameters, and the timeframe that each runs on."""
     chosen = lineup()
@@ -57,11 +64,19 @@ def algorithms() -> Response:
 @login_required
 @api.input(TickersQuery, location="query")
 @api.output(TickersPage)
+@api.doc(responses=CONDITIONAL)
 def tickers(query_data: TickersQuery) -> Response:
     """All tickers, each with its newest candle."""
     after = decode_cursor(query_data.cursor, str, str)
     with read() as connection:
-        rows = board.tickers(connection, cast("tuple[str, str] | None", after), query_data.limit + 1)
+        rows = board.tickers(
+            connection,
+            tickers=query_data.ticker,
+            timeframe=query_data.timeframe,
+            stale=query_data.stale,
+            after=cast("tuple[str, str] | None", after),
+            limit=query_data.limit + 1,
+        )
     return _answer(rows, query_data.limit, lambda row: (row.ticker, row.timeframe))
 
 
@@ -69,16 +84,24 @@ def tickers(query_data: TickersQuery) -> Response:
 @login_required
 @api.input(CandlesQuery, location="query")
 @api.output(CandlesPage)
+@api.doc(responses=CONDITIONAL | {404: "There is no such ticker here."})
 def candles(query_data: CandlesQuery) -> Response:
     """The candles of a ticker, newest first."""
     position = decode_cursor(query_data.cursor, str)
-    before = None if position is None else cursor_time(position[0])
+    until = _earliest(query_data.until, None if position is None else cursor_time(position[0]))
     with read() as connection:
         known = board.timeframes_of(connection, query_data.ticker)
         if not known:
             raise unknown_ticker()
         timeframe = query_data.timeframe or known[0]
-        rows = board.candles(connection, query_data.ticker, timeframe, before, query_data.limit + 1)
+        rows = board.candles(
+            connection,
+            query_data.ticker,
+            timeframe,
+            since=query_data.since,
+            until=until,
+            limit=query_data.limit + 1,
+        )
     return _answer(rows, query_data.limit, lambda row: (row.time.isoformat(),))
 
 
@@ -86,14 +109,18 @@ def candles(query_data: CandlesQuery) -> Response:
 @login_required
 @api.input(ViewsQuery, location="query")
 @api.output(ViewsPage)
+@api.doc(responses=CONDITIONAL)
 def views(query_data: ViewsQuery) -> Response:
     """The view of each (algorithm, ticker), in order of ticker and algorithm."""
     after = decode_cursor(query_data.cursor, str, str)
     with read() as connection:
         rows = board.views(
             connection,
-            ticker=query_data.ticker,
+            tickers=query_data.ticker,
             algorithm=query_data.algorithm,
+            timeframe=query_data.timeframe,
+            view=query_data.view,
+            stale=query_data.stale,
             after=cast("tuple[str, str] | None", after),
             limit=query_data.limit + 1,
         )
@@ -104,15 +131,19 @@ def views(query_data: ViewsQuery) -> Response:
 @login_required
 @api.input(SignalsQuery, location="query")
 @api.output(SignalsPage)
+@api.doc(responses=CONDITIONAL)
 def signals(query_data: SignalsQuery) -> Response:
     """Candles on which a signal was not HOLD, newest first, then by ticker, algorithm and timeframe."""
-    position = decode_cursor(query_data.cursor, str, str, str, str)
-    before = None if position is None else (cursor_time(position[0]), position[1], position[2], position[3])
+    before = _position(query_data.cursor)
     with read() as connection:
         rows = board.signals(
             connection,
-            ticker=query_data.ticker,
+            tickers=query_data.ticker,
             algorithm=query_data.algorithm,
+            timeframe=query_data.timeframe,
+            signal=query_data.signal,
+            since=query_data.since,
+            until=query_data.until,
             before=before,
             limit=query_data.limit + 1,
         )
@@ -125,6 +156,7 @@ def signals(query_data: SignalsQuery) -> Response:
 
 @api.get("/track-record")
 @api.output(TrackRecordOut)
+@api.doc(responses=CONDITIONAL)
 def track_record() -> Response:
     """What became of every change in the ledger, overall and by algorithm, for everybody."""
     with read() as connection:
@@ -138,6 +170,53 @@ def track_record() -> Response:
             "next": None,
         }
     )
+
+
+@api.get("/changes")
+@login_required
+@api.input(ChangesQuery, location="query")
+@api.output(ChangesPage)
+@api.doc(responses=CONDITIONAL)
+def changes(query_data: ChangesQuery) -> Response:
+    """Turns of views with their why, newest close first, then by ticker, algorithm and timeframe."""
+    with read() as connection:
+        rows = stored_changes(
+            connection,
+            tickers=query_data.ticker,
+            algorithm=query_data.algorithm,
+            timeframe=query_data.timeframe,
+            to_view=query_data.view,
+            late=query_data.late,
+            since=query_data.since,
+            until=query_data.until,
+            before=_position(query_data.cursor),
+            limit=query_data.limit + 1,
+        )
+    listed: Page = page(
+        rows,
+        query_data.limit,
+        lambda row: (row.close_time.isoformat(), row.ticker, row.algorithm, row.timeframe),
+    )
+    listed["items"] = [change_out(row) for row in listed["items"]]
+    return conditional_json(listed)
+
+
+def change_out(change: ChangeItem) -> dict[str, Any]:
+    """A change in its wire shape."""
+    values = change._asdict()
+    turned = {"from": values.pop("from_view"), "to": values.pop("to_view")}
+    ledger = {"partition": values.pop("ledger_partition"), "sequence": values.pop("ledger_sequence")}
+    return values | turned | {"ledger": ledger}
+
+
+def _position(cursor: str | None) -> tuple[datetime, str, str, str] | None:
+    """The place in a list ordered by time, ticker, algorithm and timeframe that a cursor holds."""
+    position = decode_cursor(cursor, str, str, str, str)
+    return None if position is None else (cursor_time(position[0]), position[1], position[2], position[3])
+
+
+def _earliest(*moments: datetime | None) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def _answer(

@@ -8,6 +8,7 @@ from flask import Response
 
 from services.signals.repository import heads, repaints
 from services.signals.schemas import HeadsPage, HeadsQuery, RepaintChecksPage, RepaintChecksQuery
+from shared.web.api_docs import CONDITIONAL
 from shared.web.etags import conditional_json
 from shared.web.identity import login_required
 from shared.web.paging import Page, decode_cursor, invalid_cursor, page
@@ -20,6 +21,7 @@ ledger_api = APIBlueprint("signals_ledger_api", __name__, url_prefix="/api/v1/le
 @login_required
 @ledger_api.input(HeadsQuery, location="query")
 @ledger_api.output(HeadsPage)
+@ledger_api.doc(responses=CONDITIONAL)
 def ledger_heads(query_data: HeadsQuery) -> Response:
     """Where every chain of the ledger ended, day by day, newest first."""
     position = decode_cursor(query_data.cursor, str)
@@ -44,6 +46,7 @@ def ledger_heads(query_data: HeadsQuery) -> Response:
 @login_required
 @ledger_api.input(RepaintChecksQuery, location="query")
 @ledger_api.output(RepaintChecksPage)
+@ledger_api.doc(responses=CONDITIONAL)
 def repaint_checks(query_data: RepaintChecksQuery) -> Response:
     """Days that were evaluated again with candles fetched again, newest first, then by timeframe."""
     position = decode_cursor(query_data.cursor, str, str)

@@ -10,8 +10,8 @@ from services.signals.errors import unknown_ticker
 from services.signals.offered import lineup
 from services.signals.repository import board, feeds
 from services.signals.repository.board import ViewItem
+from services.signals.repository.changes import changes
 from services.signals.repository.versions import failing_since
-from shared.contracts.signals import View
 from shared.web.identity import login_required
 from shared.web.paging import decode_cursor, encode_cursor
 from shared.web.unit_of_work import read
@@ -19,7 +19,10 @@ from shared.web.unit_of_work import read
 TICKERS_A_PAGE = 50
 CHANGES_SHOWN = 100
 LONGEST_SEARCH = 40
-VIEWS: tuple[View, ...] = ("BUY", "SELL", "HOLD")
+CHANGES_OPEN = 6
+STALE = "STALE"
+VIEWS = ("BUY", "SELL", "HOLD", STALE)
+"""What the board is filtered by: a view, or STALE, which stands over one."""
 
 pages = Blueprint("signals_pages", __name__)
 
@@ -112,9 +115,10 @@ def ticker_page(ticker: str) -> str:
             algorithm=lineup().algorithms[algorithm],
             views=views,
             failing=failing_since(connection),
-            newest=board.candles(connection, ticker, timeframe, None, 1)[0],
-            changes=board.changes(connection, ticker, algorithm, CHANGES_SHOWN),
+            newest=board.candles(connection, ticker, timeframe, limit=1)[0],
+            changes=changes(connection, tickers=[ticker], algorithm=algorithm, limit=CHANGES_SHOWN),
             changes_shown=CHANGES_SHOWN,
+            changes_open=CHANGES_OPEN,
             feed=feeds.feed_in_use(connection),
             now=datetime.now(UTC),
         )

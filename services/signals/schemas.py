@@ -1,13 +1,15 @@
 """Wire shapes of the API of signals: what may be asked, and what is answered."""
 
-from datetime import date, datetime
-from typing import Annotated, Literal
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.signals.offered import lineup
-from shared.contracts.signals import Ticker, Timeframe, View
+from shared.contracts.signals import Condition, LedgerPosition, Ticker, Timeframe, View
 from shared.web.paging import PageQuery
+
+MAX_TICKERS = 100
 
 
 def _known(key: str) -> str:
@@ -17,11 +19,52 @@ def _known(key: str) -> str:
     return key
 
 
-AlgorithmKey = Annotated[str, AfterValidator(_known)]
+AlgorithmKey = Annotated[
+    str, AfterValidator(_known), Field(description="Key of an algorithm, as `GET algorithms` lists them.")
+]
+
+
+def _moment(given: Any) -> Any:
+    """A query's text as an aware moment, in UTC unless it says else; anything but ISO 8601 is refused."""
+    if not isinstance(given, str):
+        return given
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        raise ValueError("a time is ISO 8601, such as 2026-11-20T12:00:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _flag(given: Any) -> Any:
+    """A query's text as a truth value; pydantic would take "yes", "on" and "1" too."""
+    flags = {"true": True, "false": False}
+    if isinstance(given, str) and given not in flags:
+        raise ValueError("it is true or false")
+    return flags.get(given, given) if isinstance(given, str) else given
+
+
+def _parts(given: Any) -> Any:
+    return given.split(",") if isinstance(given, str) else given
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Tickers = Annotated[
+    list[Ticker],
+    BeforeValidator(_parts),
+    Field(min_length=1, max_length=MAX_TICKERS, description="Only these tickers, at most 100."),
+]
+Since = Annotated[Moment | None, Field(description="Nothing from before this time.")]
+Until = Annotated[Moment | None, Field(description="Nothing from this time on.")]
+Stale = Annotated[Flag | None, Field(description="Only what is STALE, or only what is not.")]
 
 
 class TickersQuery(PageQuery):
     """What `GET tickers` takes."""
+
+    ticker: Tickers | None = None
+    timeframe: Timeframe | None = None
+    stale: Stale = None
 
 
 class CandlesQuery(PageQuery):
@@ -29,20 +72,41 @@ class CandlesQuery(PageQuery):
 
     ticker: Ticker
     timeframe: Timeframe | None = None
+    since: Since = None
+    until: Until = None
 
 
 class ViewsQuery(PageQuery):
     """What `GET views` takes."""
 
-    ticker: Ticker | None = None
+    ticker: Tickers | None = None
     algorithm: AlgorithmKey | None = None
+    timeframe: Timeframe | None = None
+    view: View | None = None
+    stale: Stale = None
 
 
 class SignalsQuery(PageQuery):
     """What `GET signals` takes."""
 
-    ticker: Ticker | None = None
+    ticker: Tickers | None = None
     algorithm: AlgorithmKey | None = None
+    timeframe: Timeframe | None = None
+    signal: Literal["BUY", "SELL"] | None = None
+    since: Since = None
+    until: Until = None
+
+
+class ChangesQuery(PageQuery):
+    """What `GET changes` takes."""
+
+    ticker: Tickers | None = None
+    algorithm: AlgorithmKey | None = None
+    timeframe: Timeframe | None = None
+    view: View | None = Field(default=None, description="The view that was turned to.")
+    late: Flag | None = Field(default=None, description="Only what was decided late, or only what was not.")
+    since: Since = None
+    until: Until = None
 
 
 class AlgorithmOut(BaseModel):
@@ -61,13 +125,17 @@ class AlgorithmOut(BaseModel):
 
 
 class TickerOut(BaseModel):
-    """A ticker; `time` and `close` are of its newest closed candle, `first_time` is of its first."""
+    """A ticker; `time` and `close` are of its newest closed candle, `first_time` is of its first.
+
+    `stale_since` is when it was found that no candle had come for two timeframes; null while candles come.
+    """
 
     ticker: Ticker
     timeframe: Timeframe
     first_time: datetime
     time: datetime
     close: float
+    stale_since: datetime | None
 
 
 class CandleOut(BaseModel):
@@ -83,7 +151,10 @@ class CandleOut(BaseModel):
 
 
 class ViewOut(BaseModel):
-    """The view of a pair, the close since which it holds, and the price of that close."""
+    """The view of a pair, the close since which it holds, and the price of that close.
+
+    While `stale_since` is not null no candle comes: the view stands as it was decided before.
+    """
 
     algorithm: str
     ticker: Ticker
@@ -91,6 +162,7 @@ class ViewOut(BaseModel):
     view: View
     since: datetime
     close: float
+    stale_since: datetime | None
 
 
 class SignalOut(BaseModel):
@@ -108,6 +180,29 @@ class SignalOut(BaseModel):
     signal: Literal["BUY", "SELL"]
     view: View
     close: float
+
+
+class ChangeOut(BaseModel):
+    """A view that turned at a close, why, and where the ledger records it.
+
+    `why` holds the conditions of the rule that turned it: the entry's for BUY, the exit's for SELL. A `late`
+    change was decided so long after its close that nobody was alerted of it.
+    """
+
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
+    algorithm: str
+    algorithm_version: str
+    parameters: dict[str, float]
+    ticker: Ticker
+    timeframe: Timeframe
+    close_time: datetime
+    from_view: View = Field(alias="from")
+    to_view: View = Field(alias="to")
+    close: float
+    why: list[Condition]
+    ledger: LedgerPosition
+    late: bool
 
 
 class AlgorithmsPage(BaseModel):
@@ -287,3 +382,10 @@ class TrackRecordOut(BaseModel):
     items: list[ScoreOut]
     ledger: LedgerReadOut
     next: None
+
+
+class ChangesPage(BaseModel):
+    """Some changes, newest first."""
+
+    items: list[ChangeOut]
+    next: str | None = Field(description="cursor of the next page")

@@ -74,7 +74,7 @@ describe("the chart", () => {
 
   it("says so when the candles can't be had", async () => {
     await new TickerPage(page.document, () => assert.fail("no chart without candles")).draw();
-    assert.match(page.document.querySelector("[data-chart-state]").textContent, /could not reach.*table below/);
+    assert.match(page.document.querySelector("[data-chart-state]").textContent, /could not reach.*cards below/);
   });
 
   it("is renewed with table and state when the chosen algorithm turns, and only then", async () => {

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from services.signals.app import create_app
@@ -25,13 +26,17 @@ def fill(database: Database, tickers: int = 5, steps: int = 170) -> None:
         feeds.open_feed(session, "test", "replay", SOURCE)
 
 
+def app(database: Database, **chosen: object) -> APIFlask:
+    """The application."""
+    return create_app(
+        settings("postgresql+psycopg://nowhere/x", identity_public_keys=PUBLIC_KEYS, **chosen), database
+    )
+
+
 @contextmanager
 def visitor(database: Database, **chosen: object) -> Iterator[FlaskClient]:
     """Somebody without a session."""
-    app = create_app(
-        settings("postgresql+psycopg://nowhere/x", identity_public_keys=PUBLIC_KEYS, **chosen), database
-    )
-    with app.test_client() as client:
+    with app(database, **chosen).test_client() as client:
         yield client
 
 

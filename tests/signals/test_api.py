@@ -10,7 +10,7 @@ from shared.db.engine import Database
 from tests.signals import site
 from tests.signals.test_runner import MakeDatabase
 
-LISTS = ("algorithms", "tickers", "candles?ticker=T0", "views", "signals")
+LISTS = ("algorithms", "tickers", "candles?ticker=T0", "views", "signals", "changes")
 
 
 @pytest.fixture
@@ -75,6 +75,7 @@ def test_tickers_come_with_their_newest_candle(client: FlaskClient) -> None:
         "first_time": "2020-01-01T00:00:00Z",
         "time": newest["time"],
         "close": newest["close"],
+        "stale_since": None,
     }
 
 
@@ -96,7 +97,7 @@ def test_candles_come_newest_first_with_numbers_and_times_in_utc(
 def test_views_are_filtered_by_ticker_and_algorithm(client: FlaskClient) -> None:
     everything = all_items(client, "views", 7)
     assert len(everything) == 5 * len(ALGORITHMS)
-    assert set(everything[0]) == {"algorithm", "ticker", "timeframe", "view", "since", "close"}
+    assert set(everything[0]) == {"algorithm", "ticker", "timeframe", "view", "since", "close", "stale_since"}
     assert [(each["ticker"], each["algorithm"]) for each in everything] == sorted(
         (each["ticker"], each["algorithm"]) for each in everything
     )
@@ -168,7 +169,7 @@ def test_a_bad_parameter_is_named(path: str, field: str, client: FlaskClient) ->
     assert [each["field"] for each in response.json["errors"]] == [field]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("path", ["tickers", "candles?ticker=T0", "views", "signals"])
+@pytest.mark.parametrize("path", ["tickers", "candles?ticker=T0", "views", "signals", "changes"])
 @pytest.mark.parametrize("cursor", ["x", "W10", "WzFd", "WyJhIiwiYiIsImMiLCJkIl0", "WyJ5ZXN0ZXJkYXkiXQ"])
 def test_a_foreign_cursor_is_refused(path: str, cursor: str, client: FlaskClient) -> None:
     joint = "&" if "?" in path else "?"

@@ -2,23 +2,30 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
 
 class TickerItem(NamedTuple):
-    """A ticker; `time` and `close` are open time and price of its newest evaluated candle."""
+    """A ticker; `time` and `close` are open time and price of its newest evaluated candle.
+
+    `stale_since` is None while candles come.
+    """
 
     ticker: str
     timeframe: str
     first_time: datetime
     time: datetime
     close: float
+    stale_since: datetime | None
 
 
 class ViewItem(NamedTuple):
-    """The view of a pair, since which close, and the price of that close."""
+    """The view of a pair, since which close, and the price of that close.
+
+    `stale_since` is when its ticker fell silent; the view stands as it was decided before.
+    """
 
     algorithm: str
     ticker: str
@@ -26,6 +33,7 @@ class ViewItem(NamedTuple):
     view: str
     since: datetime
     close: float
+    stale_since: datetime | None
 
 
 class CandleItem(NamedTuple):
@@ -54,37 +62,41 @@ class SignalItem(NamedTuple):
     parameters: dict[str, float]
 
 
-class ChangeItem(NamedTuple):
-    """A view that turned, with its why and its place in the ledger."""
-
-    algorithm: str
-    algorithm_version: str
-    timeframe: str
-    close_time: datetime
-    from_view: str
-    to_view: str
-    close: float
-    why: list[dict[str, Any]]
-    ledger_partition: int
-    ledger_sequence: int
-
-
-def tickers(connection: Connection, after: tuple[str, str] | None, limit: int) -> list[TickerItem]:
+def tickers(
+    connection: Connection,
+    *,
+    tickers: Sequence[str] | None,
+    timeframe: str | None,
+    stale: bool | None,
+    after: tuple[str, str] | None,
+    limit: int,
+) -> list[TickerItem]:
     """Tickers in order of name and timeframe."""
-    ticker, timeframe = after or ("", "")
+    after_ticker, after_timeframe = after or ("", "")
     rows = connection.execute(
         text(
             """
-            SELECT t.ticker, t.timeframe, t.first_open_time, newest.open_time, CAST(newest.close AS float8)
+            SELECT t.ticker, t.timeframe, t.first_open_time, newest.open_time, CAST(newest.close AS float8),
+                t.stale_since
             FROM ticker AS t
             CROSS JOIN LATERAL (SELECT open_time, close FROM candle
                 WHERE ticker = t.ticker AND timeframe = t.timeframe AND evaluated_in IS NOT NULL
                 ORDER BY open_time DESC LIMIT 1) AS newest
-            WHERE (t.ticker, t.timeframe) > (:ticker, :timeframe)
+            WHERE (t.ticker, t.timeframe) > (:after_ticker, :after_timeframe)
+                AND (CAST(:tickers AS text[]) IS NULL OR t.ticker = ANY(:tickers))
+                AND (CAST(:timeframe AS text) IS NULL OR t.timeframe = :timeframe)
+                AND (CAST(:stale AS boolean) IS NULL OR (t.stale_since IS NOT NULL) = :stale)
             ORDER BY t.ticker, t.timeframe LIMIT :limit
             """
         ),
-        {"ticker": ticker, "timeframe": timeframe, "limit": limit},
+        {
+            "after_ticker": after_ticker,
+            "after_timeframe": after_timeframe,
+            "tickers": tickers,
+            "timeframe": timeframe,
+            "stale": stale,
+            "limit": limit,
+        },
     )
     return [TickerItem(*row) for row in rows]
 
@@ -101,8 +113,11 @@ def timeframes_of(connection: Connection, ticker: str) -> list[str]:
 def views(
     connection: Connection,
     *,
-    ticker: str | None,
+    tickers: Sequence[str] | None,
     algorithm: str | None,
+    timeframe: str | None,
+    view: str | None,
+    stale: bool | None,
     after: tuple[str, str] | None,
     limit: int,
 ) -> list[ViewItem]:
@@ -111,18 +126,25 @@ def views(
     rows = connection.execute(
         text(
             """
-            SELECT algorithm, ticker, timeframe, view, since, CAST(close AS float8) FROM view
-            WHERE (ticker, algorithm) > (:after_ticker, :after_algorithm)
-                AND (CAST(:ticker AS text) IS NULL OR ticker = :ticker)
-                AND (CAST(:algorithm AS text) IS NULL OR algorithm = :algorithm)
-            ORDER BY ticker, algorithm LIMIT :limit
+            SELECT v.algorithm, v.ticker, v.timeframe, v.view, v.since, CAST(v.close AS float8), t.stale_since
+            FROM view AS v LEFT JOIN ticker AS t ON t.ticker = v.ticker AND t.timeframe = v.timeframe
+            WHERE (v.ticker, v.algorithm) > (:after_ticker, :after_algorithm)
+                AND (CAST(:tickers AS text[]) IS NULL OR v.ticker = ANY(:tickers))
+                AND (CAST(:algorithm AS text) IS NULL OR v.algorithm = :algorithm)
+                AND (CAST(:timeframe AS text) IS NULL OR v.timeframe = :timeframe)
+                AND (CAST(:view AS text) IS NULL OR v.view = :view)
+                AND (CAST(:stale AS boolean) IS NULL OR (t.stale_since IS NOT NULL) = :stale)
+            ORDER BY v.ticker, v.algorithm LIMIT :limit
             """
         ),
         {
             "after_ticker": after_ticker,
             "after_algorithm": after_algorithm,
-            "ticker": ticker,
+            "tickers": tickers,
             "algorithm": algorithm,
+            "timeframe": timeframe,
+            "view": view,
+            "stale": stale,
             "limit": limit,
         },
     )
@@ -130,20 +152,27 @@ def views(
 
 
 def candles(
-    connection: Connection, ticker: str, timeframe: str, before: datetime | None, limit: int
+    connection: Connection,
+    ticker: str,
+    timeframe: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int,
 ) -> list[CandleItem]:
-    """Candles of a ticker, newest first."""
+    """Candles of a ticker that opened from `since` on, before `until`, newest first."""
     rows = connection.execute(
         text(
             """
             SELECT open_time, CAST(open AS float8), CAST(high AS float8), CAST(low AS float8),
                 CAST(close AS float8), CAST(volume AS float8), evaluated_in IS NULL
             FROM candle WHERE ticker = :ticker AND timeframe = :timeframe
-                AND (CAST(:before AS timestamptz) IS NULL OR open_time < :before)
+                AND (CAST(:since AS timestamptz) IS NULL OR open_time >= :since)
+                AND (CAST(:until AS timestamptz) IS NULL OR open_time < :until)
             ORDER BY open_time DESC LIMIT :limit
             """
         ),
-        {"ticker": ticker, "timeframe": timeframe, "before": before, "limit": limit},
+        {"ticker": ticker, "timeframe": timeframe, "since": since, "until": until, "limit": limit},
     )
     return [CandleItem(*row) for row in rows]
 
@@ -151,12 +180,19 @@ def candles(
 def signals(
     connection: Connection,
     *,
-    ticker: str | None,
+    tickers: Sequence[str] | None,
     algorithm: str | None,
+    timeframe: str | None,
+    signal: str | None,
+    since: datetime | None,
+    until: datetime | None,
     before: tuple[datetime, str, str, str] | None,
     limit: int,
 ) -> list[SignalItem]:
-    """Signals, newest candle first, then by ticker, algorithm and timeframe."""
+    """Signals of candles that opened from `since` on, before `until`.
+
+    The newest candle comes first, then they are in order of ticker, algorithm and timeframe.
+    """
     moment, before_ticker, before_algorithm, before_timeframe = before or (None, "", "", "")
     rows = connection.execute(
         text(
@@ -165,8 +201,12 @@ def signals(
                 algorithm_version, COALESCE((SELECT v.parameters FROM algorithm_version AS v
                     WHERE v.algorithm = signal.algorithm AND v.version = signal.algorithm_version), '{}')
             FROM signal
-            WHERE (CAST(:ticker AS text) IS NULL OR ticker = :ticker)
+            WHERE (CAST(:tickers AS text[]) IS NULL OR ticker = ANY(:tickers))
                 AND (CAST(:algorithm AS text) IS NULL OR algorithm = :algorithm)
+                AND (CAST(:timeframe AS text) IS NULL OR timeframe = :timeframe)
+                AND (CAST(:signal AS text) IS NULL OR signal = :signal)
+                AND (CAST(:since AS timestamptz) IS NULL OR open_time >= :since)
+                AND (CAST(:until AS timestamptz) IS NULL OR open_time < :until)
                 AND (CAST(:moment AS timestamptz) IS NULL OR (open_time <= :moment
                     AND (open_time < :moment OR (ticker, algorithm, timeframe)
                         > (:before_ticker, :before_algorithm, :before_timeframe))))
@@ -174,8 +214,12 @@ def signals(
             """
         ),
         {
-            "ticker": ticker,
+            "tickers": tickers,
             "algorithm": algorithm,
+            "timeframe": timeframe,
+            "signal": signal,
+            "since": since,
+            "until": until,
             "moment": moment,
             "before_ticker": before_ticker,
             "before_algorithm": before_algorithm,
@@ -184,23 +228,6 @@ def signals(
         },
     )
     return [SignalItem(*row) for row in rows]
-
-
-def changes(connection: Connection, ticker: str, algorithm: str | None, limit: int) -> list[ChangeItem]:
-    """The newest changes of a ticker's views."""
-    rows = connection.execute(
-        text(
-            """
-            SELECT algorithm, algorithm_version, timeframe, close_time, from_view, to_view,
-                CAST(close AS float8), why, ledger_partition, ledger_sequence
-            FROM view_change
-            WHERE ticker = :ticker AND (CAST(:algorithm AS text) IS NULL OR algorithm = :algorithm)
-            ORDER BY close_time DESC, algorithm LIMIT :limit
-            """
-        ),
-        {"ticker": ticker, "algorithm": algorithm, "limit": limit},
-    )
-    return [ChangeItem(*row) for row in rows]
 
 
 def board_tickers(
@@ -212,7 +239,10 @@ def board_tickers(
     after: str,
     limit: int,
 ) -> list[str]:
-    """Names of tickers that contain `search`, of which the algorithm (or any) has the view (or any)."""
+    """Names of tickers that contain `search`, of which the algorithm (or any) has the view (or any).
+
+    The view STALE is that of a ticker that fell silent, whatever was thought of it before.
+    """
     pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
     rows = connection.execute(
         text(
@@ -221,7 +251,9 @@ def board_tickers(
             WHERE t.ticker > :after AND t.ticker ILIKE :pattern
                 AND ((CAST(:view AS text) IS NULL AND CAST(:algorithm AS text) IS NULL) OR EXISTS (
                     SELECT 1 FROM view AS v WHERE v.ticker = t.ticker
-                    AND (CAST(:view AS text) IS NULL OR v.view = :view)
+                    AND v.timeframe = t.timeframe
+                    AND (CAST(:view AS text) IS NULL OR v.view = :view
+                        OR (:view = 'STALE' AND t.stale_since IS NOT NULL))
                     AND (CAST(:algorithm AS text) IS NULL OR v.algorithm = :algorithm)))
             ORDER BY t.ticker LIMIT :limit
             """
@@ -236,8 +268,9 @@ def views_of(connection: Connection, names: Sequence[str]) -> dict[tuple[str, st
     rows = connection.execute(
         text(
             """
-            SELECT algorithm, ticker, timeframe, view, since, CAST(close AS float8) FROM view
-            WHERE ticker = ANY(:names)
+            SELECT v.algorithm, v.ticker, v.timeframe, v.view, v.since, CAST(v.close AS float8), t.stale_since
+            FROM view AS v LEFT JOIN ticker AS t ON t.ticker = v.ticker AND t.timeframe = v.timeframe
+            WHERE v.ticker = ANY(:names)
             """
         ),
         {"names": list(names)},

@@ -1,6 +1,7 @@
 // The board: shows on the cells what the live channel tells, and what has just changed anywhere above them.
 import { candleTimeElement, isBefore } from "@shared/times.js";
 import { isShown, viewBadge, viewChange } from "@shared/views.js";
+import { Silences, showStale } from "./parts/stale.js";
 
 const CHANGES_SHOWN = 6;
 // Ears can't look away: however much turns, they are told how much, and not more often than this.
@@ -25,7 +26,8 @@ export class Board {
   }
 
   listen() {
-    this.#document.addEventListener("live:snapshot", ({ detail }) => this.replaceAll(detail.views));
+    this.#document.addEventListener("live:snapshot", ({ detail }) => this.replaceAll(detail.views, detail.stale));
+    this.#document.addEventListener("live:stale", ({ detail }) => this.stale(detail));
     this.#document.addEventListener("live:views_changed", ({ detail }) => this.change(detail));
     const button = this.#document.querySelector("[data-board-pause]");
     button?.addEventListener("click", () => {
@@ -38,7 +40,7 @@ export class Board {
 
   /** Nothing on the page moves until `resume`. */
   pause() {
-    this.#held ??= { views: null, changes: new Map() };
+    this.#held ??= { snapshot: null, changes: new Map(), stale: [] };
     this.#document.body.dataset.livePaused = "";
     clearTimeout(this.#timer);
     this.#timer = null;
@@ -48,20 +50,23 @@ export class Board {
 
   /** Shows what came meanwhile, and goes on. */
   resume() {
-    const { views, changes } = this.#held ?? { views: null, changes: new Map() };
+    const { snapshot, changes, stale } = this.#held ?? { snapshot: null, changes: new Map(), stale: [] };
     this.#held = null;
     delete this.#document.body.dataset.livePaused;
-    if (views !== null) this.replaceAll(views);
+    if (snapshot !== null) this.replaceAll(snapshot.views, snapshot.stale);
+    for (const news of stale) this.stale(news);
     this.#say(changes.size > 0 ? `${counted(changes.size)} meanwhile.` : "Updates go on.");
     for (const { change, closeTime } of changes.values()) this.#show([change], closeTime);
   }
 
-  /** A snapshot is the whole truth: a pair that it does not list is HOLD. */
-  replaceAll(views) {
+  /** A snapshot is the whole truth: a pair that it does not list is HOLD, a ticker not under `stale` is not STALE. */
+  replaceAll(views, stale = []) {
     if (this.#held !== null) {
-      this.#held = { views, changes: new Map() };
+      this.#held = { snapshot: { views, stale }, changes: new Map(), stale: [] };
       return;
     }
+    const silences = Silences.ofSnapshot(stale);
+    for (const cell of this.#cells.values()) showStale(cell, silences.of(cell.dataset) ?? null, this.#document);
     const listed = new Map(views.map((view) => [keyOf(view), view]));
     for (const [key, cell] of this.#cells) {
       const { view, since } = listed.get(key) ?? { view: "HOLD", since: null };
@@ -75,10 +80,30 @@ export class Board {
     for (const { since } of views) this.#tellNewest(since);
   }
 
+  /** Tickers that fell silent or came back: their cells say so over their views, which stand. */
+  stale(news) {
+    if (this.#held !== null) {
+      this.#held.stale.push(news);
+      return;
+    }
+    const silences = new Silences();
+    silences.tell(news);
+    for (const cell of this.#cells.values()) {
+      const since = silences.of(cell.dataset);
+      if (since !== undefined) showStale(cell, since, this.#document);
+    }
+  }
+
   /** Views that turned at one close: each is shown as a transition with the time of the candle. */
-  change({ close_time: closeTime, changes }) {
+  change({ close_time: closeTime, changes, late = false }) {
     if (this.#held !== null) {
       for (const change of changes) this.#hold(change, closeTime);
+      return;
+    }
+    // What was decided long after its close is so, but no news: nobody is alerted of it either.
+    if (late) {
+      for (const change of changes) this.#settle(change, closeTime);
+      this.#tellNewest(closeTime);
       return;
     }
     this.#show(changes, closeTime);
@@ -99,6 +124,13 @@ export class Board {
     }
     this.#tell(changes, closeTime);
     this.#tellNewest(closeTime);
+  }
+
+  #settle({ ticker, algorithm, to }, closeTime) {
+    const cell = this.#cells.get(keyOf({ ticker, algorithm }));
+    if (cell && !isShown(cell.dataset, { to, closeTime })) {
+      this.#put(cell, viewBadge(to, this.#document), to, closeTime);
+    }
   }
 
   #turn(cell, { from, to }, closeTime) {

@@ -5,6 +5,7 @@ import { candleTimeElement, formatTime, isBefore } from "@shared/times.js";
 import { isShown, viewBadge, viewChange } from "@shared/views.js";
 import { openChart } from "./chart/candles.js";
 import { priceText } from "./chart/precision.js";
+import { Silences, showStale } from "./parts/stale.js";
 import { AlertSwitch } from "./ticker/alert_switch.js";
 
 const CANDLES = 500;
@@ -24,7 +25,7 @@ export function chartCandles(candles) {
     .sort((a, b) => a.time - b.time);
 }
 
-/** The rows of the table of changes as markers; a candle is known by its open, a change by the close. */
+/** The cards of the changes as markers; a candle is known by its open, a change by the close. */
 export function markersOf(rows, timeframe) {
   return [...rows]
     .map(({ dataset }) => ({ time: seconds(dataset.time) - LENGTHS[timeframe], view: dataset.to }))
@@ -59,7 +60,8 @@ export class TickerPage {
 
   listen() {
     this.#document.addEventListener("live:views_changed", ({ detail }) => this.change(detail));
-    this.#document.addEventListener("live:snapshot", ({ detail }) => this.replaceAll(detail.views));
+    this.#document.addEventListener("live:snapshot", ({ detail }) => this.replaceAll(detail.views, detail.stale));
+    this.#document.addEventListener("live:stale", ({ detail }) => this.stale(detail));
     this.#document.addEventListener("live:state", ({ detail }) => {
       this.#live = detail.state === "live";
     });
@@ -99,8 +101,10 @@ export class TickerPage {
     return this.#refreshing;
   }
 
-  /** A snapshot is the whole truth: a pair that it does not list is HOLD. */
-  replaceAll(views) {
+  /** A snapshot is the whole truth: a pair that it does not list is HOLD, a ticker not under `stale` is not STALE. */
+  replaceAll(views, stale = []) {
+    const silences = Silences.ofSnapshot(stale);
+    this.#showSilence((timeframe) => silences.of({ ticker: this.ticker, timeframe }) ?? null);
     const mine = new Map(views.filter(({ ticker }) => ticker === this.ticker).map((view) => [view.algorithm, view]));
     let turned = false;
     for (const tab of this.#tabs()) {
@@ -108,6 +112,26 @@ export class TickerPage {
       turned ||= renewed && tab.dataset.tab === this.algorithm;
     }
     if (turned) this.refresh();
+  }
+
+  /** The ticker fell silent in a timeframe, or came back: tabs and state say so, the views stand. */
+  stale(news) {
+    const silences = new Silences();
+    silences.tell(news);
+    this.#showSilence((timeframe) => silences.of({ ticker: this.ticker, timeframe }));
+  }
+
+  #showSilence(sinceIn) {
+    for (const tab of this.#tabs()) {
+      const since = sinceIn(tab.dataset.timeframe);
+      if (since !== undefined) showStale(tab, since, this.#document);
+    }
+    const since = sinceIn(this.#card.dataset.timeframe);
+    const note = this.#document.querySelector("[data-stale-note]");
+    if (!note || since === undefined) return;
+    note.hidden = since === null;
+    const shown = since === null ? [] : [candleTimeElement(since, "datetime", this.#document)];
+    note.querySelector("[data-stale-since]").replaceChildren(...shown);
   }
 
   /** Changes of this ticker are shown on the tabs; one of the chosen algorithm renews table, state and chart. */
@@ -133,7 +157,7 @@ export class TickerPage {
     try {
       page = await this.#fetchCandles(CANDLES);
     } catch (error) {
-      if (state) state.textContent = `${error.message} The table below says the same in words.`;
+      if (state) state.textContent = `${error.message} The cards below say the same in words.`;
       return;
     }
     state?.remove();
@@ -172,13 +196,16 @@ export class TickerPage {
     } catch {
       return; // the page stays as it was; the live state says that there is no connection
     }
-    for (const part of ["[data-changes]", "[data-current-view]"]) {
+    for (const part of ["[data-changes]", "[data-current-view]", "[data-stale-note]"]) {
       const [now, next] = [this.#document.querySelector(part), fresh.querySelector(part)];
       if (now && next) now.replaceWith(next);
     }
     const views = new Map([...fresh.querySelectorAll("[data-tab]")].map(({ dataset }) => [dataset.tab, dataset]));
     for (const tab of this.#tabs()) {
-      if (views.has(tab.dataset.tab)) this.#renew(tab, views.get(tab.dataset.tab));
+      const next = views.get(tab.dataset.tab);
+      if (!next) continue;
+      this.#renew(tab, next);
+      showStale(tab, next.stale ?? null, this.#document);
     }
     await this.#draw();
   }

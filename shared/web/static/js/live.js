@@ -4,10 +4,12 @@
 // reconnects, so nothing is lost and nothing is shown twice. Scripts of pages don't touch the socket; they listen on
 // `document`:
 //
-//   live:snapshot       {views: [{algorithm, ticker, timeframe, view, since, close}], as_of}   a pair not listed is HOLD
-//   live:views_changed  {timeframe, close_time, changes: [{algorithm, ticker, from, to, close}]}
+//   live:snapshot       {views: [{algorithm, ticker, timeframe, view, since, close}], stale: [{ticker, timeframe, since,
+//                       last_close}], as_of}   a pair not listed is HOLD, a ticker not listed is not STALE
+//   live:views_changed  {timeframe, close_time, late, changes: [{algorithm, ticker, from, to, close}]}
 //   live:alert          one change and the names of the alerts that asked for it
-//   live:stale          tickers that were not evaluated
+//   live:stale          {timeframe, as_of, tickers: [{ticker, last_close}]} of tickers that fell silent, or
+//                       {timeframe, close_time, recovered: [ticker]} of tickers whose candles come again
 //   live:state          {state}: connecting, live, reconnecting, offline, signed-out
 //   live:time           {time}: what the page shows is current as of this
 
