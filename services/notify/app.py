@@ -13,9 +13,11 @@ from services.notify.pages import TOKENS, pages
 from services.notify.unsubscribing import UnsubscribeTokens
 from shared.db.engine import Database
 from shared.settings import load
+from shared.web import api_docs
 from shared.web import app as web
 
 TEMPLATES = Path(__file__).parent / "templates"
+ABOUT = "Your alerts, and what you were told."
 
 
 def create_app(settings: Settings | None = None, database: Database | None = None) -> APIFlask:
@@ -27,6 +29,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.extensions[TOKENS] = UnsubscribeTokens(settings.secret_key)
     app.register_blueprint(api)
     app.register_blueprint(pages)
+    api_docs.init_app(app, SERVICE, settings, page="/api/docs/notify", about=ABOUT)
     if settings.embedded and settings.mail_folder is not None:
         app.register_blueprint(dev_mail.blueprint(settings.mail_folder))
     return app

@@ -13,9 +13,12 @@ from services.signals.pages import pages
 from services.signals.record_pages import record_pages
 from shared.db.engine import Database
 from shared.settings import load
+from shared.web import api_docs
 from shared.web import app as web
 
 TEMPLATES = Path(__file__).parent / "templates"
+PUBLIC = ("/api/v1/track-record",)
+ABOUT = "What every algorithm thinks of every ticker, why, since when, and the candles that it knows."
 
 
 def create_app(settings: Settings | None = None, database: Database | None = None) -> APIFlask:
@@ -31,4 +34,5 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.register_blueprint(ledger_api)
     app.register_blueprint(pages)
     app.register_blueprint(record_pages)
+    api_docs.init_app(app, "signals", settings, page="/api/docs", about=ABOUT, public=PUBLIC)
     return app

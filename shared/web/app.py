@@ -46,7 +46,7 @@ def create_app(
         static_folder=None,  # type: ignore[arg-type]  # NGINX serves the built files
         json_errors=False,
         docs_path=None,
-        spec_path=f"/openapi-{service}.json",
+        spec_path=None,  # a service that has a public API serves its document by api_docs
     )
     app.json = json.OrjsonProvider(app)
     app.secret_key = settings.secret_key.get_secret_value()

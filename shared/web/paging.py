@@ -29,8 +29,10 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    cursor: str | None = Field(default=None, max_length=500)
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    cursor: str | None = Field(
+        default=None, max_length=500, description="Where to go on: the `next` of the page before."
+    )
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="At most so many items.")
 
 
 def page(rows: Sequence[Row], limit: int, position: Callable[[Row], tuple[Position, ...]]) -> Page:

@@ -21,7 +21,7 @@ from embedded.nginx import GATEWAY
 from shared.db.engine import Database
 from shared.settings import load
 
-NEVER_PUBLIC = re.compile(r"/internal/|/openapi-")
+NEVER_PUBLIC = re.compile(r"/internal/")
 LISTED = re.compile(r"^location (=|\^~) (\S+) +\{.*proxy_pass http://(\w+);", re.MULTILINE)
 URL = "postgresql+psycopg://nobody@127.0.0.1:1/none"
 
