@@ -91,13 +91,15 @@ class Backfill:
         if total:
             log.info("backfill begins", feed=self._plan.feed, tickers=len(tracks), candles=total)
         telling.BACKFILL.labels(self._plan.feed, "total").set(total)
+        telling.BACKFILL.labels(self._plan.feed, "done").set(0)
         while close < target:
             close = min(close + self._plan.window * step, target)
             for track in tracks:
                 self._sources[track.exchange.name].backfill(track, min(close, ends[track.ticker]))
             while any(track.is_wanting for track in tracks):
                 tracks = self._without_the_sick(tracks)
-                self._tell(tracks, begins, ends, total)
+                if self._is_time_to_tell():
+                    self._tell(tracks, begins, ends, total)
                 if any(track.is_wanting for track in tracks):
                     await self.news.wait(self._clock.steady() + TELL_EVERY)
             await self._release_to(close, total)
@@ -152,8 +154,7 @@ class Backfill:
         missing = sum(max(0, ends[each.ticker] - each.next_open) // self._plan.step for each in tracks)
         done = total - gone - missing
         telling.BACKFILL.labels(self._plan.feed, "done").set(done)
-        if self._is_time_to_tell():
-            log.info("backfill", feed=self._plan.feed, done=done, total=total, tickers=len(tracks))
+        log.info("backfill", feed=self._plan.feed, done=done, total=total, tickers=len(tracks))
 
     def _is_time_to_tell(self) -> bool:
         steady = self._clock.steady()

@@ -6,6 +6,7 @@ counts as down, and is asked again after growing pauses, or when it has said so 
 
 import difflib
 import json
+import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -88,6 +89,7 @@ class Exchange:
         self._client = client
         self._clock = clock
         self._ahead: float | None = None
+        self._struck_at = -math.inf
         self._retry_after: float | None = None
         self._refused: set[tuple[str, Any]] = set()
         if client.has.get("fetchOHLCV") is not True:
@@ -127,7 +129,7 @@ class Exchange:
             return
         told = await self._call(self._client.fetch_time)
         if not isinstance(told, int | float):
-            raise self._trouble(Trouble("malformed", f"{self.name} tells no time"))
+            raise self._trouble(Trouble("malformed", f"{self.name} tells no time"), self._clock.steady())
         self._ahead = told / MILLISECONDS - self._clock.steady()
 
     async def probe(self) -> None:
@@ -142,14 +144,14 @@ class Exchange:
         Only those that had closed by the exchange's clock when they were asked for. It may tell fewer than
         `limit`, or more. Raises Trouble.
         """
-        now = self.now()
+        now, began = self.now(), self._clock.steady()
         answer = await self._call(
             lambda: self._client.fetch_ohlcv(symbol, self._timeframe, since * MILLISECONDS, limit)
         )
         try:
             rows, refused = read(answer, self.step, now)
         except (TypeError, ValueError) as error:
-            raise self._trouble(Trouble("malformed", f"{self.name} {symbol}: {error}")) from None
+            raise self._trouble(Trouble("malformed", f"{self.name} {symbol}: {error}"), began) from None
         self._tell_refused(symbol, refused)
         self.strikes = 0
         self.answered_at = self._clock.steady()
@@ -161,23 +163,26 @@ class Exchange:
 
     async def _call(self, request: Callable[[], Awaitable[Answer]]) -> Answer:
         telling.REQUESTS.labels(self.name).inc()
+        began = self._clock.steady()
         try:
             return await request()
         except ccxt.BaseError as error:
-            raise self._trouble(Trouble(_kind(error), _one_line(error))) from error
+            raise self._trouble(Trouble(_kind(error), _one_line(error)), began) from error
         except (
             Exception
         ) as error:  # a foreign answer can break ccxt's parsers in any way; asked again, as others
-            raise self._trouble(Trouble("malformed", _one_line(error))) from error
+            raise self._trouble(Trouble("malformed", _one_line(error)), began) from error
 
-    def _trouble(self, trouble: Trouble) -> Trouble:
-        """Count a failure, and decide when to ask again."""
+    def _trouble(self, trouble: Trouble, began: float) -> Trouble:
+        """Count the failure of a request that began then, and decide when to ask again."""
         telling.ERRORS.labels(self.name, trouble.kind).inc()
         if trouble.kind in MARKETS_OWN:
             return trouble
-        self.strikes += 1
-        told, self._retry_after = self._retry_after, None
         steady = self._clock.steady()
+        if began >= self._struck_at:  # those that were under way together fail for one reason
+            self.strikes += 1
+            self._struck_at = steady
+        told, self._retry_after = self._retry_after, None
         if told is not None:
             # never before the exchange said, and not everybody at that very moment
             self.resume_at = max(self.resume_at, steady + told * _jitter(1.0, 1.1))
