@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,13 @@ from sqlalchemy import text
 
 from services.signals import runner, sharding, worker
 from services.signals.errors import ShardsInUse, WrongShards
-from services.signals.repository import feeds, shards
+from services.signals.repository import feeds, locks, shards
 from services.signals.repository.feeds import FeedState
 from services.signals.runner import Runner
 from shared.bus import Queue
 from shared.bus.local import LocalBus
 from shared.db.engine import Database
-from shared.process import Loop
+from shared.process import Beat, Loop
 from shared.settings import environment
 from tests.signals import local_market
 from tests.signals.closing import ALL, close, stored
@@ -168,6 +169,24 @@ def test_a_process_that_waited_through_a_change_does_not_work_on(database_url: M
         loop.run(stop, stop.set)
     assert held_locks(database) == 0
     database.dispose()
+
+
+def test_a_loop_that_fails_leaves_no_lock_on_the_pooled_connection(migrated: MakeDatabase) -> None:
+    database = migrated("signals")
+
+    class Failing:
+        name = "failing"
+
+        def run(self, stop: threading.Event, beat: Beat) -> None:
+            raise ArithmeticError("not today")
+
+    owned = sharding.Owned(Failing(), database, partial(locks.try_shard, shard=0), shards=1)
+    for _ in range(2):  # the second time the process must get it again itself, on another connection
+        with pytest.raises(ArithmeticError):
+            owned.run(threading.Event(), lambda: None)
+        assert held_locks(database) == 0
+        with database.transaction() as session:
+            assert locks.keep_shard_out(session.connection(), 0)
 
 
 def test_a_feed_waits_until_a_change_is_made(migrated: MakeDatabase) -> None:
