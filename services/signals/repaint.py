@@ -6,7 +6,7 @@ a candle afterwards, or a rule looks at what it should not, it shows here, and t
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, Protocol
@@ -161,9 +161,15 @@ class _Cells:
             self._at = (open_time, found)
         return self._at[1]
 
-    def __iter__(self) -> Iterator[tuple[str, datetime]]:
-        for open_time, batches in self._batches.items():
-            yield from ((ticker, open_time) for batch in batches for ticker in batch.tickers)
+    def closing(self, begin: datetime, end: datetime) -> set[tuple[str, datetime]]:
+        """Ticker and open time of those that close from a moment on, before another."""
+        return {
+            (ticker, open_time)
+            for open_time, batches in self._batches.items()
+            for batch in batches
+            if begin <= batch.close_time < end
+            for ticker in batch.tickers
+        }
 
 
 @dataclass
@@ -342,8 +348,12 @@ class _Day:
 
     def _unknown_candles(self) -> None:
         """Candles that are told today and were never stored; before a ticker's first one nobody looked."""
-        known = repaints.stored_candles(self._connection, self._timeframe, self._begin, self._end)
         first = repaints.first_open_times(self._connection, self._timeframe)
-        for ticker, open_time in sorted(set(self._cells) - known):
-            if ticker in first and open_time >= first[ticker]:
-                self._found.candle_differences.append(f"{ticker} {iso(open_time)}: told now, never stored")
+        for hour in range(24):
+            begin = self._begin + timedelta(hours=hour)
+            end = begin + timedelta(hours=1)
+            known = repaints.stored_candles(self._connection, self._timeframe, begin, end)
+            for ticker, open_time in sorted(self._cells.closing(begin, end) - known):
+                if ticker in first and open_time >= first[ticker]:
+                    name = f"{ticker} {iso(open_time)}"
+                    self._found.candle_differences.append(f"{name}: told now, never stored")
