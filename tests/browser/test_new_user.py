@@ -139,8 +139,8 @@ def test_the_ticker_page_draws_its_chart_and_says_why_a_view_changed(page: Page)
     _register_and_log_in(page)
     page.goto("/tickers/AMZN?algorithm=golden_crossover")
     expect(page.locator("canvas").first).to_be_visible()
-    why = page.get_by_role("row").filter(has_text=re.compile("SMA9 crosses (above|below) SMA50")).first
-    expect(why).to_be_visible()
+    why = page.locator(".change-card", has_text=re.compile("SMA9 crosses (above|below) SMA50")).first
+    expect(why.locator(".why")).to_be_visible()
     _fits(page)
     # a candle that turns no view is shown all the same
     opened = page.locator("[data-last-time]")
