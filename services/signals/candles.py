@@ -139,6 +139,13 @@ class CandleBatch:
         opened, high, low, close, volume = (float(column[index]) for column in self.columns)
         return Candle(self.tickers[index], self.open_time, opened, high, low, close, volume)
 
+    def candles(self) -> list[Candle]:
+        """The candles of all its tickers, in their order."""
+        opened, columns = self.open_time, (column.tolist() for column in self.columns)
+        return [
+            Candle(ticker, opened, *values) for ticker, *values in zip(self.tickers, *columns, strict=True)
+        ]
+
     def take(self, indices: NDArray[np.intp]) -> "CandleBatch":
         """The batch of the tickers at `indices`, in that order."""
         tickers = tuple(self.tickers[index] for index in indices.tolist())

@@ -168,7 +168,7 @@ class Shard:
         self._note_tickers(known, accepted, out)
         result = known.engine.step(accepted)
         out.failures = result.failures
-        out.candles = [accepted.candle(index) for index in range(len(accepted))]
+        out.candles = accepted.candles()
         out.usable = bool(good.any())
         self._append_records(known, result, due, out)
         out.evaluated_in = [self.heads[self._partition(ticker)].sequence for ticker in accepted.tickers]
