@@ -99,7 +99,7 @@ def test_a_runner_killed_at_random_points_leaves_the_ledger_of_one_that_ran_thro
     full_size: bool,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    closes, kills = (1050, 200) if full_size else (60, 4)
+    closes, kills = (1170, 200) if full_size else (60, 4)
     record(tmp_path / "recording", closes)
     recording = read_directory(tmp_path / "recording")
     whole = list(recording.batches())

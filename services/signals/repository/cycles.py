@@ -83,6 +83,8 @@ def insert_candles(
     session: Session, timeframe: str, candles: Sequence[Candle], evaluated_in: Sequence[int] | None
 ) -> None:
     """Store candles of one timeframe, each with the ledger sequence that evaluated it; None: all are late."""
+    if not candles:
+        return
     opened = {candle.open_time for candle in candles}
     partitions.ensure(session.connection(), timeframe, opened)
     times = {moment: moment.isoformat() for moment in opened}
