@@ -8,8 +8,10 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from services.signals import track_record as record
-from services.signals.errors import unknown_ticker
+from services.signals import windows
+from services.signals.errors import nothing_to_test, unknown_ticker
 from services.signals.offered import lineup
+from services.signals.record_schemas import BacktestOut, BacktestQuery, StatisticsOut, TrackRecordOut
 from services.signals.repository import board
 from services.signals.repository.changes import ChangeItem
 from services.signals.repository.changes import changes as stored_changes
@@ -24,7 +26,6 @@ from services.signals.schemas import (
     SignalsQuery,
     TickersPage,
     TickersQuery,
-    TrackRecordOut,
     ViewsPage,
     ViewsQuery,
 )
@@ -33,6 +34,8 @@ from shared.web.etags import conditional_json
 from shared.web.identity import login_required
 from shared.web.paging import Page, Position, cursor_time, decode_cursor, page
 from shared.web.unit_of_work import read
+
+MOST_TRADES = 500
 
 api = APIBlueprint("signals_api", __name__, url_prefix="/api/v1", tag="Signals")
 
@@ -151,6 +154,40 @@ def signals(query_data: SignalsQuery) -> Response:
         rows,
         query_data.limit,
         lambda row: (row.time.isoformat(), row.ticker, row.algorithm, row.timeframe),
+    )
+
+
+@api.get("/backtest")
+@login_required
+@api.input(BacktestQuery, location="query")
+@api.output(BacktestOut)
+@api.doc(responses=CONDITIONAL | {404: "There is no such ticker here, or no candle in these days."})
+def backtest(query_data: BacktestQuery) -> Response:
+    """What an algorithm made of a ticker in the last days, trade by trade and as curves."""
+    days = int(query_data.days)
+    with read() as connection:
+        timeframes = board.views_of(connection, [query_data.ticker])
+        view = timeframes.get((query_data.ticker, query_data.algorithm))
+        if view is None:
+            raise unknown_ticker()
+        found = windows.window(connection, query_data.algorithm, query_data.ticker, view.timeframe, days)
+    if found is None:
+        raise nothing_to_test()
+    statistics = found.result.statistics._asdict()
+    return conditional_json(
+        {
+            "algorithm": query_data.algorithm,
+            "ticker": query_data.ticker,
+            "timeframe": found.timeframe,
+            "days": days,
+            "fee": windows.FEE,
+            "since": found.since,
+            "until": found.until,
+            "is_cut": found.is_cut,
+            "statistics": {name: statistics[name] for name in StatisticsOut.model_fields},
+            "trades": windows.trades(found)[:MOST_TRADES],
+            "points": [point._asdict() for point in windows.points(found)],
+        }
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from apiflask import APIFlask
 
+from services.signals.algorithm_pages import algorithm_pages
 from services.signals.api import api
 from services.signals.config import Settings
 from services.signals.ledger_api import ledger_api
@@ -34,5 +35,6 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.register_blueprint(ledger_api)
     app.register_blueprint(pages)
     app.register_blueprint(record_pages)
+    app.register_blueprint(algorithm_pages)
     api_docs.init_app(app, "signals", settings, page="/api/docs", about=ABOUT, public=PUBLIC)
     return app

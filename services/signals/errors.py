@@ -56,3 +56,13 @@ class NotReplayable(Exception):
 def unknown_ticker() -> AppError:
     """The ticker that was asked for has no candle here."""
     return AppError(404, "ticker_not_found", "There is no such ticker here.")
+
+
+def unknown_algorithm() -> AppError:
+    """The algorithm that was asked for does not run here."""
+    return AppError(404, "algorithm_not_found", "There is no such algorithm here.")
+
+
+def nothing_to_test() -> AppError:
+    """The ticker has no candle in the days that were asked for."""
+    return AppError(404, "no_candles", "There is no candle of this ticker in these days.")

@@ -14,13 +14,10 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Date,
-    DateTime,
-    Double,
     Identity,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Numeric,
     SmallInteger,
     Text,
@@ -31,15 +28,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import NAMING, Model, UtcNow
-
-Time = DateTime(timezone=True)
-
-
-class Base(Model):
-    """Base of the tables of signals."""
-
-    metadata = MetaData(naming_convention=NAMING)
+from services.signals import record_models  # noqa: F401 - its tables are of the service too
+from services.signals.metadata import Base, Time
+from shared.db.base import UtcNow
 
 
 class Feed(Base):
@@ -283,78 +274,6 @@ class AlgorithmFailure(Base):
     timeframe: Mapped[str] = mapped_column(Text, primary_key=True)
     shard: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     since: Mapped[datetime] = mapped_column(Time)
-
-
-class Tally(Base):
-    """How far the track record has read a chain of the ledger; `problem` says why no further."""
-
-    __tablename__ = "tally"
-
-    partition: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    sequence: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    hash: Mapped[str] = mapped_column(Text, server_default="0" * 64)
-    problem: Mapped[str | None] = mapped_column(Text)
-
-
-class Outcome(Base):
-    """A change in the ledger, and the closes of its ticker 1, 4 and 24 candles later, frozen once known."""
-
-    __tablename__ = "outcome"
-    __table_args__ = (
-        CheckConstraint("to_view IN ('BUY', 'SELL')", name="to_view"),
-        Index("ix_outcome_pending", "partition", postgresql_where=text("candles < 24")),
-    )
-
-    partition: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
-    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    algorithm: Mapped[str] = mapped_column(Text, primary_key=True)
-    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
-    timeframe: Mapped[str] = mapped_column(Text)
-    close_time: Mapped[datetime] = mapped_column(Time)
-    algorithm_version: Mapped[str] = mapped_column(Text)
-    from_view: Mapped[str] = mapped_column(Text)
-    to_view: Mapped[str] = mapped_column(Text)
-    close: Mapped[Decimal] = mapped_column(Numeric)
-    late: Mapped[bool] = mapped_column(Boolean)
-    candles: Mapped[int] = mapped_column(SmallInteger)
-    close_1: Mapped[Decimal | None] = mapped_column(Numeric)
-    close_4: Mapped[Decimal | None] = mapped_column(Numeric)
-    close_24: Mapped[Decimal | None] = mapped_column(Numeric)
-
-
-class Standing(Base):
-    """Whoever followed an algorithm on a ticker from its first candle in the ledger on: `outcomes`."""
-
-    __tablename__ = "standing"
-    __table_args__ = (Index("ix_standing_partition", "partition"),)
-
-    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
-    algorithm: Mapped[str] = mapped_column(Text, primary_key=True)
-    timeframe: Mapped[str] = mapped_column(Text, primary_key=True)
-    partition: Mapped[int] = mapped_column(SmallInteger)
-    since: Mapped[datetime] = mapped_column(Time)
-    until: Mapped[datetime] = mapped_column(Time)
-    first_close: Mapped[Decimal] = mapped_column(Numeric)
-    last_close: Mapped[Decimal] = mapped_column(Numeric)
-    candles: Mapped[int] = mapped_column(BigInteger)
-    capital: Mapped[float] = mapped_column(Double)
-    entry_close: Mapped[Decimal | None] = mapped_column(Numeric)
-    worth: Mapped[float] = mapped_column(Double)
-    peak: Mapped[float] = mapped_column(Double)
-    drawdown: Mapped[float] = mapped_column(Double)
-    hold_peak: Mapped[Decimal] = mapped_column(Numeric)
-    hold_drawdown: Mapped[float] = mapped_column(Double)
-
-
-class TrackRecord(Base):
-    """The figures of all outcomes as they were last put together; one row."""
-
-    __tablename__ = "track_record"
-    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
-
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    through: Mapped[datetime | None] = mapped_column(Time)
-    figures: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
 
 class StoredCheckpoint(Base):

@@ -23,7 +23,7 @@ def percent(share: float | None, digits: int = 1) -> str:
     """A share as a percentage, with a true minus: `54.1 %`; an en dash where there is none."""
     if share is None:
         return NO_FIGURE
-    return f"{100 * share:,.{digits}f} %".replace("-", MINUS)
+    return _without_sign_of_zero(f"{100 * share:,.{digits}f} %")
 
 
 @record_pages.app_template_filter("signed_percent")
@@ -31,8 +31,13 @@ def signed_percent(share: float | None, digits: int = 2) -> str:
     """A move or a return as a percentage with its sign: `+1.25 %`."""
     if share is None:
         return NO_FIGURE
-    written = f"{100 * share:+,.{digits}f} %".replace("-", MINUS)
-    return written[1:] if not any(digit in written for digit in "123456789") else written
+    return _without_sign_of_zero(f"{100 * share:+,.{digits}f} %")
+
+
+def _without_sign_of_zero(written: str) -> str:
+    if any(digit in written for digit in "123456789"):
+        return written.replace("-", MINUS)
+    return written.lstrip("+-")
 
 
 @record_pages.app_template_filter("moment")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import Gauge
 
-from services.signals import retention, service, sharding, silence, track_record, versions
+from services.signals import retention, service, sharding, silence, track_record, versions, windows
 from services.signals.config import Settings
 from services.signals.ledger_export import head_job
 from services.signals.lineup import Lineup
@@ -22,6 +22,7 @@ PARTITIONS_SECONDS = 300.0
 RETENTION_SECONDS = 600.0
 LEDGER_HEAD_SECONDS = 60.0
 TRACK_RECORD_SECONDS = 15.0
+WINDOWS_SECONDS = 15.0
 
 TICKERS = Gauge("signals_tickers", "Tickers that are evaluated.", ["timeframe"])
 STALE = Gauge("signals_stale_tickers", "Tickers of which no candle came for two timeframes.", ["timeframe"])
@@ -29,7 +30,7 @@ STALE = Gauge("signals_stale_tickers", "Tickers of which no candle came for two 
 
 def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
     """The loops of the worker process: outbox relay, list of algorithms, partitions ahead,
-    heads of the ledger, track record, purges.
+    heads of the ledger, track record, windows of algorithms, purges.
 
     Raises WrongShards when the tickers are divided among another number of runners, LineupError when the
     algorithms that the settings name can't be run.
@@ -70,6 +71,7 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
         Periodic("signals-retention", RETENTION_SECONDS, lambda: retention.drop_old(database, kept)),
         Periodic("signals-partitions", PARTITIONS_SECONDS, make_partitions),
         Periodic("signals-ledger-head", LEDGER_HEAD_SECONDS, head_job(database, settings.ledger_export)),
+        Periodic("signals-windows", WINDOWS_SECONDS, lambda: windows.refresh(database)),
         Periodic("signals-track-record", TRACK_RECORD_SECONDS, lambda: track_record.follow(database)),
         Periodic("signals-purge", PURGE_SECONDS, lambda: messaging.purge(database)),
     ]

@@ -163,6 +163,7 @@ def test_the_command_counts_everything_again_and_changes_nothing(database: Datab
         (0.5, "50.0 %", "+50.00 %"),
         (-0.0123, "\N{MINUS SIGN}1.2 %", "\N{MINUS SIGN}1.23 %"),
         (0.00001, "0.0 %", "0.00 %"),
+        (-0.0, "0.0 %", "0.00 %"),
         (12.5, "1,250.0 %", "+1,250.00 %"),
         (None, "\N{EN DASH}", "\N{EN DASH}"),
     ],

@@ -1,19 +1,17 @@
 // The candle chart: the library on our colours, which follow the theme.
 import {
   CandlestickSeries,
-  ColorType,
-  CrosshairMode,
   HistogramSeries,
   createChart,
   createSeriesMarkers,
 } from "lightweight-charts";
+import { followTheme, looks, palette } from "./looks.js";
 import { precisionOf } from "./precision.js";
 
 const VISIBLE = 120;
 
 /** Opens a chart in an element; `show` draws candles and markers, the first time at the newest candles. */
 export function openChart(element) {
-  const document = element.ownerDocument;
   const chart = createChart(element, { autoSize: true, ...looks(element) });
   const series = chart.addSeries(CandlestickSeries, candleLooks(element));
   const volume = chart.addSeries(HistogramSeries, {
@@ -57,8 +55,7 @@ export function openChart(element) {
     draw();
   }
 
-  new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-  document.defaultView.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  followTheme(element, repaint);
 
   return {
     show(candles, changes) {
@@ -73,45 +70,6 @@ export function openChart(element) {
         placed = true;
       }
     },
-  };
-}
-
-function palette(element) {
-  const probe = element.ownerDocument.createElement("span");
-  element.append(probe);
-  const resolve = (name) => {
-    probe.style.color = `var(--${name})`;
-    return element.ownerDocument.defaultView.getComputedStyle(probe).color;
-  };
-  const colours = {
-    text: resolve("muted"),
-    line: resolve("line"),
-    surface: resolve("surface"),
-    buy: resolve("buy"),
-    buySoft: resolve("buy-soft"),
-    sell: resolve("sell"),
-    sellSoft: resolve("sell-soft"),
-  };
-  probe.remove();
-  return colours;
-}
-
-function looks(element) {
-  const colour = palette(element);
-  const font = element.ownerDocument.defaultView.getComputedStyle(element).fontFamily;
-  return {
-    layout: {
-      background: { type: ColorType.Solid, color: colour.surface },
-      textColor: colour.text,
-      fontFamily: font,
-      attributionLogo: false,
-    },
-    grid: { vertLines: { visible: false }, horzLines: { color: colour.line } },
-    crosshair: { mode: CrosshairMode.Magnet },
-    rightPriceScale: { borderColor: colour.line, scaleMargins: { top: 0.08, bottom: 0.2 } },
-    timeScale: { borderColor: colour.line, timeVisible: true, secondsVisible: false },
-    handleScale: { mouseWheel: false, pinch: true, axisPressedMouseMove: true },
-    handleScroll: { mouseWheel: false, vertTouchDrag: false },
   };
 }
 
