@@ -27,6 +27,8 @@ USUAL_PAGE = 500
 STRIKES = 3
 """So many failures in a row and the exchange counts as down."""
 LONGEST_PAUSE = 60.0
+LONGEST_OBEYED = 3600.0
+"""An exchange that wants a longer silence than this is asked again after it: a slip must not end a feed."""
 MARKETS_OWN = ("symbol", "refused")
 """Kinds of trouble that say nothing of the exchange, only of the market that was asked for."""
 REMEMBERED_REFUSALS = 10_000
@@ -134,7 +136,13 @@ class Exchange:
 
     async def probe(self) -> None:
         """Find out whether it is back. Raises Trouble."""
-        await self.markets() if self._client.has.get("fetchTime") is not True else await self.set_clock()
+        asked = self.set_clock if self._client.has.get("fetchTime") is True else self.markets
+        try:
+            await asked()
+        except Trouble:
+            # whatever it says, also a refusal that elsewhere would be of one market: it is not back
+            self.resume_at = max(self.resume_at, self._clock.steady() + LONGEST_PAUSE * _jitter(0.5, 1.0))
+            raise
         self.is_down = False
         log.info("exchange answers again", exchange=self.name)
 
@@ -209,14 +217,15 @@ class Exchange:
         return text
 
     def _seconds(self, headers: Mapping[str, str]) -> float | None:
-        """What Retry-After says, in seconds from now; None where it says nothing."""
+        """What Retry-After says, in seconds from now, an hour at the most; None where it says nothing."""
         told = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
         if told.isascii() and told.isdigit():
-            return float(told)
+            return min(LONGEST_OBEYED, float(told))
         try:
-            return max(0.0, parsedate_to_datetime(told).timestamp() - self._clock.now())
-        except ValueError:
+            until = parsedate_to_datetime(told).timestamp()
+        except (ValueError, OverflowError):
             return None
+        return min(LONGEST_OBEYED, max(0.0, until - self._clock.now()))
 
     def _tell_refused(self, symbol: str, refused: list[tuple[str, Any]]) -> None:
         if len(self._refused) > REMEMBERED_REFUSALS:
