@@ -104,6 +104,7 @@ class Runner:
         began = time.perf_counter()
         state, self._state = self._state, None
         connection = session.connection()
+        locks.allow_thinking(connection)
         if state is None or not service.is_current(connection, state):
             state = service.restored_shard(connection, self.partitions, self._lineup)
             REBUILDS.inc()

@@ -149,6 +149,18 @@ def test_a_transaction_that_fails_after_the_step_leaves_no_trace_in_the_state(mi
     assert stored(broken) == stored(unbroken)
 
 
+def test_a_close_may_be_thought_about_for_a_minute_and_other_transactions_stay_strict(
+    migrated: MakeDatabase,
+) -> None:
+    database, show = migrated("signals"), text("SHOW idle_in_transaction_session_timeout")
+    with database.transaction() as session:
+        first = next(iter(batches(random_walk(1, 2, seed=1))))
+        Runner(0, 1, ALL).candles_closed(session, closing.envelope_of(first))
+        assert session.execute(show).scalar_one() == "1min"
+    with database.transaction() as session:
+        assert session.execute(show).scalar_one() == "10s"
+
+
 def test_a_runner_whose_shard_another_one_has_advanced_goes_on_from_there(migrated: MakeDatabase) -> None:
     closes = random_walk(120, 5, seed=8)
     unbroken, shared_one = migrated("signals"), migrated("signals")
