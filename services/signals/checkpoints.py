@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import rfc8785
 
 from services.signals.engine import Engine
+from services.signals.state import BrokenState
 
 Algorithms = Sequence[Mapping[str, Any]]
 """Key, parameters and version of each algorithm, as a record has them."""
@@ -33,6 +34,11 @@ class Checkpoint(NamedTuple):
     close_time: datetime
     hash: str
     state: bytes
+
+    def require(self, recorded: str | None) -> None:
+        """Raise BrokenState unless the state is the one whose hash the record names (`recorded`)."""
+        if not hashlib.sha256(self.state).hexdigest() == self.hash == recorded:
+            raise BrokenState("it is not the state that the ledger's record names")
 
 
 class Due(NamedTuple):

@@ -83,7 +83,7 @@ class Settings(ServiceSettings):
     runner_shard: int = Field(default=0, ge=0)
     runner_shards: int = Field(default=1, ge=1, le=PARTITIONS)
     candle_retention: str = DEFAULT_RETENTION
-    alert_max_age: float = Field(default=3600.0, ge=0, allow_inf_nan=False)
+    alert_max_age: float = Field(default=3600.0, ge=0, le=1e9)
     ledger_export: str = Field(default="", pattern=r"^(|file:.+|s3://[a-z0-9][a-z0-9.-]+(/.*)?)$")
 
     @model_validator(mode="after")

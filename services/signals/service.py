@@ -78,8 +78,9 @@ def _restore_checkpoints(connection: Connection, shard: Shard, timeframe: str) -
     A partition whose checkpoint can't be used is left to the stored candles.
     """
     since: dict[int, int] = {}
-    for checkpoint in checkpoints.newest(connection, timeframe, shard.partitions):
+    for checkpoint, recorded in checkpoints.newest(connection, timeframe, shard.partitions):
         try:
+            checkpoint.require(recorded)
             shard.restore_state(EngineState.from_bytes(checkpoint.state))
         except (BrokenState, IncompleteState) as error:
             log.warning(

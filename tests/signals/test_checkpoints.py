@@ -138,21 +138,27 @@ def test_another_lineup_takes_a_state_at_its_first_record_and_an_indicator_that_
     assert columns[0] == columns[1]
 
 
-def test_a_broken_state_is_passed_over_for_the_candles(
-    migrated: MakeDatabase, caplog: pytest.LogCaptureFixture
+SPOIL = {
+    "nonsense": "UPDATE checkpoint SET state = 'nonsense'",
+    "nonsense with its hash": "UPDATE checkpoint SET state = 'nonsense',"
+    " hash = encode(sha256('nonsense'), 'hex')",
+    "of another day": "UPDATE checkpoint AS one SET (state, hash) = (SELECT state, hash"
+    " FROM checkpoint AS other WHERE other.partition = one.partition AND close_time = '2020-01-02')",
+}
+"""What may have become of a state: rot, a forger's work, and a sound state of another day."""
+
+
+@pytest.mark.parametrize("how", SPOIL)
+def test_a_state_that_its_record_does_not_name_is_passed_over_for_the_candles(
+    migrated: MakeDatabase, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     unbroken, broken = migrated("signals"), migrated("signals")
     whole = market(3)
     close_all(unbroken, whole)
     close_all(broken, whole[: 2 * DAY])
     with broken.transaction() as session:
-        kept = (
-            session.execute(text("SELECT state FROM checkpoint WHERE close_time = '2020-01-03'"))
-            .scalars()
-            .all()
-        )
-        session.execute(text("UPDATE checkpoint SET state = 'nonsense' WHERE close_time = '2020-01-03'"))
-    assert kept
+        spoilt = session.execute(text(f"{SPOIL[how]} WHERE close_time = '2020-01-03' RETURNING sequence"))
+        assert spoilt.all()
     runner = Runner(0, 1, ALL)
     for number, batch in enumerate(whole[2 * DAY :], start=2 * DAY + 1):
         close(broken, runner, batch, number)

@@ -36,20 +36,28 @@ def insert(session: Session, rows: Sequence[Checkpoint]) -> None:
         )
 
 
-def newest(connection: Connection, timeframe: str, partitions: Sequence[int]) -> list[Checkpoint]:
-    """The newest checkpoint of each chain in a timeframe, of those that have one."""
+def newest(
+    connection: Connection, timeframe: str, partitions: Sequence[int]
+) -> list[tuple[Checkpoint, str | None]]:
+    """The newest checkpoint of each chain in a timeframe, of those that have one, as it is stored.
+
+    With each comes the hash of it that the ledger's record names.
+    """
     rows = connection.execute(
         text(
             """
-            SELECT newest.* FROM unnest(CAST(:partitions AS smallint[])) AS p (partition)
+            SELECT newest.*, CAST(named.record AS json) ->> 'checkpoint'
+            FROM unnest(CAST(:partitions AS smallint[])) AS p (partition)
             CROSS JOIN LATERAL (SELECT partition, sequence, timeframe, close_time, hash, state FROM checkpoint
                 WHERE partition = p.partition AND timeframe = :timeframe
                 ORDER BY sequence DESC LIMIT 1) AS newest
+            LEFT JOIN ledger AS named ON named.partition = newest.partition
+                AND named.sequence = newest.sequence
             """
         ),
         {"partitions": list(partitions), "timeframe": timeframe},
     )
-    return [Checkpoint(*row) for row in rows]
+    return [(Checkpoint(*row[:-1]), row[-1]) for row in rows]
 
 
 def last_records(connection: Connection, partitions: Sequence[int]) -> list[LastRecord]:
