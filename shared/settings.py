@@ -77,9 +77,14 @@ def load(cls: type[AnySettings], **values: Any) -> AnySettings:
         return cls(**values)
     except ValidationError as error:
         for fault in error.errors(include_input=False, include_url=False):
-            name = str(fault["loc"][0]).upper() if fault["loc"] else "the settings"
-            what = "is missing" if fault["type"] == "missing" else f"is wrong: {fault['msg']}"
-            print(f"boritrader: {name} {what}", file=sys.stderr)
+            name = str(fault["loc"][0]).upper() if fault["loc"] else ""
+            if fault["type"] == "missing":
+                line = f"{name} is missing"
+            elif fault["loc"]:
+                line = f"{name} is wrong: {fault['msg']}"
+            else:  # of several settings together: the text itself names them
+                line = fault["msg"].removeprefix("Value error, ")
+            print(f"boritrader: {line}", file=sys.stderr)
         sys.exit(EXIT_WRONG_SETTINGS)
 
 

@@ -7,7 +7,7 @@ import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, create_engine, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -80,11 +80,14 @@ class Database:
     """A service's database in this process: one pool, opened by first use and only after the fork.
 
     ``url`` starts with ``postgresql+psycopg://``. Every session has time-outs: statement 5 s, lock 2 s, idle
-    in transaction 10 s, connecting and waiting for the pool 3 s each.
+    in transaction 10 s, connecting and waiting for the pool 3 s each. Raises sqlalchemy.exc.ArgumentError for
+    an address that is none of a PostgreSQL database.
     """
 
     def __init__(self, url: str | SecretStr, *, application_name: str, pool_size: int = 5) -> None:
         self._url = make_url(url.get_secret_value() if isinstance(url, SecretStr) else url)
+        if self._url.get_backend_name() != "postgresql":
+            raise ArgumentError(f"it is of {self._url.get_backend_name()}, not of postgresql+psycopg")
         self._application_name = application_name
         self.engine: Engine = create_engine(
             self._url,
