@@ -55,6 +55,7 @@ BIG = st.integers(-(2**63), 2**64 - 1)
 PARTS = st.one_of(TIMES, NAMES, KEYS, st.text(max_size=20), BIG, st.none())
 CURSORS = st.lists(PARTS, max_size=5).map(lambda parts: encode_cursor(tuple(parts)))
 LIKELY: dict[str, st.SearchStrategy[str]] = {
+    "days": st.sampled_from(["30", "90", "365", "7"]),
     "ticker": st.one_of(NAMES, st.lists(NAMES, max_size=120).map(",".join)),
     "algorithm": st.sampled_from([*ALGORITHMS, "no_such"]),
     "timeframe": st.sampled_from(["1h", "4h", "1d", "2h"]),
