@@ -229,6 +229,24 @@ def test_missing_ticker_stands_still_and_its_previous_candle_is_the_last_there_w
     assert str(seen) == "[[nan, nan], [10.0], [1.0, 20.0]]"
 
 
+def test_caller_may_write_the_next_candles_into_the_same_arrays():
+    seen = []
+
+    class Watching(Scripted):
+        def entry(self, frame):
+            seen.append(frame.previous.close.tolist())
+            return frame.volume == 1
+
+    engine, arrays = Engine("1h", [Watching()], ["rsi14"]), [np.ones(2) for _ in range(5)]
+    for number, batch in enumerate(batches(np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]))):
+        for array, column in zip(arrays, batch.columns, strict=True):
+            array[:] = column
+        result = engine.step(CandleBatch("1h", batch.close_time, batch.tickers, *arrays))
+        with pytest.raises(ValueError, match="read-only"):
+            result.indicators["rsi14"][0] = number
+    assert str(seen) == "[[nan, nan], [1.0, 10.0], [2.0, 20.0]]"
+
+
 def test_results_stay_what_they_were_when_the_engine_has_gone_on():
     stream = list(batches(random_walk(60, 4, seed=3)))
     engine = Engine("1h", ALGORITHMS.values())
