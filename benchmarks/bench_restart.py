@@ -20,11 +20,12 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402 - the checkout is not installed
 from embedded.postgres import PostgresServer  # noqa: E402
-from services.signals import checkpoints, service  # noqa: E402
-from services.signals.checkpoints import Checkpoint  # noqa: E402
+from services.signals import service  # noqa: E402
 from services.signals.engine import Engine  # noqa: E402
 from services.signals.evaluation import Shard  # noqa: E402
-from services.signals.ledger import PARTITIONS, partition_of  # noqa: E402
+from services.signals.ledger import checkpoints  # noqa: E402
+from services.signals.ledger.checkpoints import Checkpoint  # noqa: E402
+from services.signals.ledger.records import PARTITIONS, partition_of  # noqa: E402
 from services.signals.repository import checkpoints as stored  # noqa: E402
 from services.signals.repository import cycles, history  # noqa: E402
 from services.signals.repository.cycles import TickerRow  # noqa: E402

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from services.signals.candles import TIMEFRAMES
 from services.signals.feeds.universe import Universe
-from services.signals.ledger import PARTITIONS
+from services.signals.ledger.records import PARTITIONS
 from shared.settings import ServiceSettings
 from shared.settings import Settings as EnvironmentSettings
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from services.signals.ledger import iso
+from services.signals.ledger.records import iso
 from shared.web.errors import AppError
 
 

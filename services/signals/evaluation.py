@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.signals import ledger
 from services.signals.candles import (
     Candle,
     CandleBatch,
@@ -20,9 +19,10 @@ from services.signals.candles import (
     Refusal,
     sound,
 )
-from services.signals.checkpoints import Checkpoint, Due, Previous
 from services.signals.engine import Failure, Signal, StepResult
-from services.signals.ledger import Head, Record, partition_of
+from services.signals.ledger import records
+from services.signals.ledger.checkpoints import Checkpoint, Due, Previous
+from services.signals.ledger.records import Head, Record, partition_of
 from services.signals.lineup import Lineup
 from services.signals.repository.checkpoints import LastRecord
 from services.signals.repository.cycles import ChangeRow, GapRow, SignalRow, TickerRow, ViewRow
@@ -229,7 +229,7 @@ class Shard:
         """
         batch = result.batch
         partitions = [self._partition(ticker) for ticker in batch.tickers]
-        hashes = dict(ledger.candle_hashes(batch, partitions))
+        hashes = dict(records.candle_hashes(batch, partitions))
         begun = known.begun
         changes: dict[int, list[dict[str, Any]]] = {}
         for change in sorted(result.changes, key=lambda each: (each.ticker, each.algorithm)):
@@ -251,11 +251,11 @@ class Shard:
             if partition not in hashes and not (due and is_cycle):
                 continue
             state = states.get(partition)
-            record = ledger.append(
+            record = records.append(
                 head,
                 timeframe=batch.timeframe,
                 close_time=batch.close_time,
-                candles=hashes.get(partition, ledger.NO_CANDLES),
+                candles=hashes.get(partition, records.NO_CANDLES),
                 algorithms=known.algorithms,
                 set_aside=sorted(failure.algorithm for failure in result.failures),
                 changes=changes.get(partition, []),

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 import orjson
 
 from services.signals.candles import CandleBatch
-from services.signals.ledger import GENESIS, NO_CANDLES, candle_hashes
+from services.signals.ledger.records import GENESIS, NO_CANDLES, candle_hashes
 
 HORIZONS = (1, 4, 24)
 """After how many further candles of its ticker a change is looked at."""

@@ -16,7 +16,7 @@ from services.signals import service, sharding, versions
 from services.signals.candles import Outcome, Refusal
 from services.signals.config import Settings
 from services.signals.evaluation import Evaluation, Shard
-from services.signals.ledger import iso
+from services.signals.ledger.records import iso
 from services.signals.lineup import Lineup
 from services.signals.repository import locks
 from services.signals.repository.shards import note_position

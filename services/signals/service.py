@@ -13,7 +13,7 @@ from services.signals import silence
 from services.signals.algorithms.base import Algorithm
 from services.signals.candles import Candle, CandleBatch, FloatArray
 from services.signals.evaluation import Evaluation, Shard
-from services.signals.ledger import PARTITIONS
+from services.signals.ledger.records import PARTITIONS
 from services.signals.lineup import Lineup
 from services.signals.repository import checkpoints, cycles, feeds, history, locks
 from services.signals.repository.cycles import ChangeRow, TickerRow

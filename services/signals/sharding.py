@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.signals.errors import ShardsInUse, WrongShards
-from services.signals.ledger import PARTITIONS
+from services.signals.ledger.records import PARTITIONS
 from services.signals.repository import locks, shards
 from shared import logs
 from shared.db.engine import Database, is_away

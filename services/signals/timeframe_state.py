@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import repeat
 
-from services.signals import checkpoints
 from services.signals.candles import Candle, CandleBatch, CandleValidator, length_of
-from services.signals.checkpoints import Due, Previous
 from services.signals.engine import Engine
-from services.signals.ledger import Head
+from services.signals.ledger import checkpoints
+from services.signals.ledger.checkpoints import Due, Previous
+from services.signals.ledger.records import Head
 from services.signals.lineup import Lineup
 from services.signals.state import EngineState
 

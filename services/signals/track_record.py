@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from services.signals.ledger import PARTITIONS, iso
+from services.signals.ledger.records import PARTITIONS, iso
 from services.signals.outcomes import Book, BrokenLedger
 from services.signals.repository import outcomes, scores
 from services.signals.repository.outcomes import Found, Position

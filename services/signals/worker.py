@@ -6,7 +6,7 @@ from prometheus_client import Gauge
 
 from services.signals import retention, service, sharding, silence, track_record, versions, windows
 from services.signals.config import Settings
-from services.signals.ledger_export import head_job
+from services.signals.ledger.export import head_job
 from services.signals.lineup import Lineup
 from services.signals.repository import locks, partitions, silences
 from services.signals.runner import queue_of

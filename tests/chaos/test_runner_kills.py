@@ -19,7 +19,7 @@ import pytest
 
 from embedded.postgres import PostgresServer
 from services.signals.feeds.csv_files import read_directory
-from services.signals.ledger_verification import verify
+from services.signals.ledger.verification import verify
 from shared.db.engine import Database
 from tests.signals.closing import close_all, events, stored
 from tests.signals.market import START, random_walk

@@ -12,7 +12,7 @@ import rfc8785
 from sqlalchemy import Connection, text
 
 from services.signals.candles import CandleBatch
-from services.signals.ledger import GENESIS, partition_of
+from services.signals.ledger.records import GENESIS, partition_of
 from services.signals.repository import feeds
 from services.signals.repository.feeds import FeedState
 from services.signals.runner import Runner

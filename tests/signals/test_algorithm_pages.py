@@ -16,7 +16,7 @@ from services.signals.algorithms import ALGORITHMS
 from services.signals.algorithms.overlays import overlaid_by_key
 from services.signals.candles import CandleBatch
 from services.signals.evaluation import Shard
-from services.signals.ledger import PARTITIONS
+from services.signals.ledger.records import PARTITIONS
 from services.signals.record_pages import percent, signed_percent
 from services.signals.repository import feeds, performance
 from shared.db.engine import Database

@@ -5,7 +5,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.signals import canonical
+from services.signals.ledger import canonical
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 NUMBERS = (

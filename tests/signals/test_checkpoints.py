@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from services.signals.algorithms import ALGORITHMS
 from services.signals.candles import CandleBatch
-from services.signals.ledger import partition_of
+from services.signals.ledger.records import partition_of
 from services.signals.lineup import Lineup
 from services.signals.runner import Runner
 from shared.db.engine import Database

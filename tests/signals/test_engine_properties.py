@@ -12,7 +12,7 @@ from services.signals.candles import CandleBatch
 from services.signals.engine import Signal, View
 from services.signals.evaluation import Shard
 from services.signals.feeds.csv_files import read_directory
-from services.signals.ledger import PARTITIONS
+from services.signals.ledger.records import PARTITIONS
 from services.signals.lineup import Lineup
 from services.signals.replay import replay, signal_rows, stamp
 from shared.contracts.signals import CandlesClosedV1

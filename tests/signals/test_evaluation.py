@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from services.signals.algorithms import ALGORITHMS
 from services.signals.candles import CandleBatch
-from services.signals.ledger import NO_CANDLES, partition_of
+from services.signals.ledger.records import NO_CANDLES, partition_of
 from services.signals.lineup import Lineup
 from services.signals.runner import Runner
 from shared.db.engine import Database

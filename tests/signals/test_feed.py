@@ -15,7 +15,7 @@ from services.signals.config import Settings
 from services.signals.errors import FeedError
 from services.signals.feeds.csv_files import read_directory
 from services.signals.feeds.replay import Pace, ReplayFeed, read_recording, source_of
-from services.signals.ledger import iso
+from services.signals.ledger.records import iso
 from services.signals.repository import feeds
 from services.signals.repository.feeds import FeedNotice
 from shared.db.engine import Database

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from services.signals import ledger
-from services.signals.ledger import GENESIS, Head, Record
+from services.signals.ledger import records
+from services.signals.ledger.records import GENESIS, Head, Record
 from tests.signals.closing import close_all
 from tests.signals.market import batches, random_walk
 from tests.signals.test_runner import MakeDatabase
@@ -21,11 +21,11 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def record(head: Head, *, close_time: datetime = CLOSE, timeframe: str = "1h") -> Record:
-    return ledger.append(
+    return records.append(
         head,
         timeframe=timeframe,
         close_time=close_time,
-        candles=ledger.NO_CANDLES,
+        candles=records.NO_CANDLES,
         algorithms=[{"key": "a", "parameters": {"n": 3.0}, "version": "1"}],
         set_aside=[],
         changes=[{"algorithm": "a", "close": 1.5, "from": "HOLD", "ticker": "T", "to": "BUY"}],
@@ -37,7 +37,7 @@ def test_a_record_is_canonical_json_that_names_the_record_before() -> None:
     second = record(first.head_after(Head(3)), close_time=CLOSE + timedelta(hours=1))
     assert first.body == (
         '{"algorithms":[{"key":"a","parameters":{"n":3},"version":"1"}],"candles":"'
-        + ledger.NO_CANDLES
+        + records.NO_CANDLES
         + '",'
         '"changes":[{"algorithm":"a","close":1.5,"from":"HOLD","ticker":"T","to":"BUY"}],'
         '"close_time":"2024-03-01T12:00:00Z","format":1,"late":false,"partition":3,"previous":"'
@@ -78,25 +78,25 @@ def test_a_late_record_does_not_move_the_clock_of_its_chain_back() -> None:
 
 def test_the_partition_of_a_ticker_never_changes() -> None:
     tickers = ("BTCUSD", "ETH/BTC", "AAPL", "MSFT")
-    assert [ledger.partition_of(ticker) for ticker in tickers] == [11, 10, 14, 6]
+    assert [records.partition_of(ticker) for ticker in tickers] == [11, 10, 14, 6]
 
 
 @given(st.lists(st.tuples(FLOATS, st.text(alphabet="ABZaz09._/:-", min_size=1, max_size=9)), max_size=20))
 def test_columns_are_written_as_rfc_8785_says(rows: list[tuple[float, str]]) -> None:
-    numbers = ledger._json_numbers(np.array([number for number, _ in rows], dtype=np.float64))
+    numbers = records._json_numbers(np.array([number for number, _ in rows], dtype=np.float64))
     columns: dict[str, list[Any]] = {"tickers": [name for _, name in rows], "close": numbers}
     plain: dict[str, Any] = {"tickers": columns["tickers"], "close": [number for number, _ in rows]}
-    assert ledger.canonical_columns(columns) == rfc8785.dumps(plain)
+    assert records.canonical_columns(columns) == rfc8785.dumps(plain)
 
 
 def test_the_hash_of_candles_depends_on_each_value_and_not_on_the_order_of_tickers() -> None:
     batch = next(batches(random_walk(1, 6, seed=1)))
     partitions = [0, 1, 0, 1, 0, 1]
-    hashes = dict(ledger.candle_hashes(batch, partitions))
+    hashes = dict(records.candle_hashes(batch, partitions))
     backwards = np.arange(5, -1, -1, dtype=np.intp)
-    assert dict(ledger.candle_hashes(batch.take(backwards), partitions[::-1])) == hashes
+    assert dict(records.candle_hashes(batch.take(backwards), partitions[::-1])) == hashes
     batch.volume[2] += 1
-    changed = dict(ledger.candle_hashes(batch, partitions))
+    changed = dict(records.candle_hashes(batch, partitions))
     assert changed[0] != hashes[0]
     assert changed[1] == hashes[1]
 
@@ -124,15 +124,15 @@ def test_stored_chains_hold_all_that_is_needed_to_recompute_them(migrated: MakeD
             row.sequence,
             row.late,
         )
-        assert content["close_time"] == ledger.iso(row.close_time)
+        assert content["close_time"] == records.iso(row.close_time)
         chains[row.partition] = row.hash
         mine = [
             each
             for each in candles
-            if ledger.partition_of(each.ticker) == row.partition
+            if records.partition_of(each.ticker) == row.partition
             and each.open_time == row.close_time - timedelta(hours=1)
         ]
-        columns = {name: [float(getattr(each, name)) for each in mine] for name in ledger.COLUMNS}
+        columns = {name: [float(getattr(each, name)) for each in mine] for name in records.COLUMNS}
         digest = rfc8785.dumps({**columns, "tickers": [each.ticker for each in mine]})
         assert content["candles"] == hashlib.sha256(digest).hexdigest()
         assert [each["key"] for each in content["algorithms"]] == sorted(

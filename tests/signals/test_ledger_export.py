@@ -17,10 +17,10 @@ from sqlalchemy import text
 
 from services.signals.config import Settings
 from services.signals.errors import ExportError
-from services.signals.ledger import GENESIS
-from services.signals.ledger_bucket import Bucket
-from services.signals.ledger_export import Folder, head_job, keep_head, write_out
-from services.signals.ledger_heads import read_directory, read_file
+from services.signals.ledger.bucket import Bucket
+from services.signals.ledger.export import Folder, head_job, keep_head, write_out
+from services.signals.ledger.heads import read_directory, read_file
+from services.signals.ledger.records import GENESIS
 from shared.db.engine import Database
 from tests.signals import closing, site
 from tests.signals.local_market import settings

@@ -12,7 +12,7 @@ from services.signals.algorithms import ALGORITHMS
 from services.signals.algorithms.base import Frame, Rule
 from services.signals.algorithms.simple_trend_ride import SimpleTrendRide
 from services.signals.errors import NotReplayable
-from services.signals.ledger_replay import replay
+from services.signals.ledger.replay import replay
 from services.signals.lineup import Lineup
 from services.signals.runner import Runner
 from shared.db.engine import Database

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, text
 from services.signals.__main__ import main
 from services.signals.errors import BadBatches, BadHead, BadRecord
 from services.signals.feeds.replay import read_recording
-from services.signals.ledger import NO_CANDLES, iso
-from services.signals.ledger_export import Folder, keep_head, write_out
-from services.signals.ledger_heads import Ends, read_directory
-from services.signals.ledger_verification import verify
+from services.signals.ledger.export import Folder, keep_head, write_out
+from services.signals.ledger.heads import Ends, read_directory
+from services.signals.ledger.records import NO_CANDLES, iso
+from services.signals.ledger.verification import verify
 from services.signals.runner import Runner
 from shared.db.engine import Database
 from tests.conftest import _Templates

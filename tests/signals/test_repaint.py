@@ -16,7 +16,7 @@ from services.signals.candles import CandleBatch
 from services.signals.config import Settings
 from services.signals.errors import FeedError
 from services.signals.feeds.refetch import DayOfCandles, candles_of_day
-from services.signals.repaint import RepaintJob, check_newest_day
+from services.signals.ledger.repaint import RepaintJob, check_newest_day
 from services.signals.repository import repaints
 from shared.db.engine import Database
 from tests.conftest import _Templates

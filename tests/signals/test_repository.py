@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.signals.candles import Candle
-from services.signals.ledger import Record
+from services.signals.ledger.records import Record
 from services.signals.repository import cycles, history
 from services.signals.repository.cycles import SignalRow, TickerRow
 from tests.signals.closing import close_all, stored

@@ -6,7 +6,7 @@ from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from services.signals.candles import CandleBatch
-from services.signals.ledger import partition_of
+from services.signals.ledger.records import partition_of
 from services.signals.repository import cycles
 from services.signals.repository.cycles import TickerRow
 from services.signals.runner import Runner

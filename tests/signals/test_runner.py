@@ -17,7 +17,7 @@ from sqlalchemy import text
 from services.signals.algorithms import ALGORITHMS
 from services.signals.candles import CandleBatch
 from services.signals.feeds.csv_files import read_directory
-from services.signals.ledger import partition_of
+from services.signals.ledger.records import partition_of
 from services.signals.lineup import Lineup
 from services.signals.replay import stamp
 from services.signals.repository.locks import SHARD_SPACE

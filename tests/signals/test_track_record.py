@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from services.signals import track_record
 from services.signals.candles import CandleBatch
-from services.signals.ledger import partition_of
+from services.signals.ledger.records import partition_of
 from services.signals.repository import outcomes
 from services.signals.runner import Runner
 from shared.db.engine import Database

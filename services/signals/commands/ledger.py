@@ -53,8 +53,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run_verify(args: argparse.Namespace) -> int:
     """Verify; the exit status."""
     from services.signals.errors import BadBatches, BadHead, BadRecord  # noqa: PLC0415
-    from services.signals.ledger_heads import read_directory  # noqa: PLC0415
-    from services.signals.ledger_verification import verify  # noqa: PLC0415
+    from services.signals.ledger.heads import read_directory  # noqa: PLC0415
+    from services.signals.ledger.verification import verify  # noqa: PLC0415
 
     def check(database: "Database") -> int:
         progress = _Progress(sys.stderr)
@@ -79,7 +79,7 @@ def run_verify(args: argparse.Namespace) -> int:
 def run_replay(args: argparse.Namespace) -> int:
     """Replay one record; the exit status."""
     from services.signals.errors import NotReplayable  # noqa: PLC0415
-    from services.signals.ledger_replay import replay  # noqa: PLC0415
+    from services.signals.ledger.replay import replay  # noqa: PLC0415
 
     def decide(database: "Database") -> int:
         try:

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from services.signals import sharding  # noqa: PLC0415
     from services.signals.config import DatabaseSettings  # noqa: PLC0415
     from services.signals.errors import ShardsInUse  # noqa: PLC0415
-    from services.signals.ledger import PARTITIONS  # noqa: PLC0415
+    from services.signals.ledger.records import PARTITIONS  # noqa: PLC0415
     from services.signals.repository import shards  # noqa: PLC0415
     from services.signals.runner import queue_of  # noqa: PLC0415
     from shared.db.engine import Database  # noqa: PLC0415

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from services.signals.feeds.csv_files import Recording
     from services.signals.feeds.live import LiveFeed
     from services.signals.feeds.replay import ReplayFeed
-    from services.signals.repaint import RepaintJob
+    from services.signals.ledger.repaint import RepaintJob
     from shared.db.engine import Database
     from shared.process import Loop
 
@@ -45,8 +45,8 @@ def loops(settings: "Settings", database: "Database") -> "list[Loop]":
 def repaint_job_of(settings: "Settings", database: "Database") -> "RepaintJob":
     """The loop that evaluates each past day again with candles that the feed fetches again."""
     from services.signals.feeds.refetch import DayOfCandles, candles_of_day  # noqa: PLC0415
+    from services.signals.ledger.repaint import RepaintJob  # noqa: PLC0415
     from services.signals.lineup import Lineup  # noqa: PLC0415
-    from services.signals.repaint import RepaintJob  # noqa: PLC0415
 
     def refetch(day: "date", tickers: "Collection[str]", each: "Callable[[], None]") -> DayOfCandles:
         return candles_of_day(settings, day, tickers, each=each)

@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import Connection, text
 
 from services.signals.candles import TIMEFRAMES, CandleBatch, length_of
-from services.signals.ledger import PARTITIONS
+from services.signals.ledger.records import PARTITIONS
 from services.signals.repository import history, partitions
 
 BATCHES_AT_ONCE = 2_000

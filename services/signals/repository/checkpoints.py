@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from services.signals.candles import length_of
-from services.signals.checkpoints import Checkpoint
+from services.signals.ledger.checkpoints import Checkpoint
 
 BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
 

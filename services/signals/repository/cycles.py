@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.signals.candles import Candle
-from services.signals.ledger import Record
+from services.signals.ledger.records import Record
 from services.signals.repository import partitions
 
 

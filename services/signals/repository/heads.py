@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from services.signals.errors import BadHead
-from services.signals.ledger_heads import Ends
+from services.signals.ledger.heads import Ends
 
 LOCK_SPACE = 0x48454144
 """First half of the lock under which a head is stored; the second is 0."""

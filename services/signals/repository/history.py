@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from services.signals.candles import Candle, CandleBatch, length_of
-from services.signals.ledger import Head
+from services.signals.ledger.records import Head
 
 CANDLES_AT_ONCE = 100_000
 CLOSES_AT_ONCE = 100

@@ -17,7 +17,7 @@ import orjson
 import rfc8785
 
 from services.signals.errors import BadHead, ExportError
-from services.signals.ledger import GENESIS, Head
+from services.signals.ledger.records import GENESIS, Head
 
 FORMAT = 1
 MEMBERS = frozenset({"chains", "date", "format", "previous"})

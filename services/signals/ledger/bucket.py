@@ -7,7 +7,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.signals.errors import ExportError
-from services.signals.ledger_heads import Ends
+from services.signals.ledger.heads import Ends
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 5

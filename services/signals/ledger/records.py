@@ -15,8 +15,8 @@ import numpy as np
 import orjson
 import rfc8785
 
-from services.signals import canonical
 from services.signals.candles import TIMEFRAMES, CandleBatch, FloatArray, is_on_grid, length_of
+from services.signals.ledger import canonical
 
 PARTITIONS = 16
 """Chains there are, for ever: a ticker's chain must not depend on how many processes run."""

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from prometheus_client import Gauge
 
 from services.signals.errors import ExportError
-from services.signals.ledger import PARTITIONS
-from services.signals.ledger_heads import Ends
+from services.signals.ledger.heads import Ends
+from services.signals.ledger.records import PARTITIONS
 from services.signals.repository import heads, history
 from shared import logs
 from shared.db.engine import Database
@@ -64,7 +64,7 @@ class Folder:
 def destination_of(url: str) -> Destination:
     """The destination that LEDGER_EXPORT names: `file:DIR` or `s3://bucket/prefix`."""
     if url.startswith("s3://"):
-        from services.signals.ledger_bucket import Bucket  # noqa: PLC0415 - loads the AWS SDK
+        from services.signals.ledger.bucket import Bucket  # noqa: PLC0415 - loads the AWS SDK
 
         parts = urlsplit(url)
         return Bucket(parts.netloc, parts.path.strip("/"))

@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 import rfc8785
 
-from services.signals import ledger
 from services.signals.candles import TIMEFRAMES, length_of
-from services.signals.checkpoints import Previous, is_due
 from services.signals.errors import BadRecord
-from services.signals.ledger import NO_CANDLES, Head, iso
+from services.signals.ledger import records
+from services.signals.ledger.checkpoints import Previous, is_due
+from services.signals.ledger.records import NO_CANDLES, Head, iso
 from services.signals.repository.audit import BatchRow, Began, RecordRow
 
 MEMBERS: dict[str, tuple[type, ...]] = {
@@ -75,7 +75,7 @@ class Reader:
             raise NotARecord(f"its text is no JSON: {error}") from error
         if not isinstance(content, dict) or not _is_formed(content, MEMBERS, OPTIONAL):
             raise NotARecord("its text is no record of the ledger")
-        if content["format"] != ledger.FORMAT or content["timeframe"] not in TIMEFRAMES:
+        if content["format"] != records.FORMAT or content["timeframe"] not in TIMEFRAMES:
             raise NotARecord(f"its format is {content['format']}, its timeframe {content['timeframe']}")
         if not all(_is_formed(each, CHANGE) for each in content["changes"]) or not all(
             _is_formed(each, ALGORITHM) for each in content["algorithms"]

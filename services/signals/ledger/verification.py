@@ -11,12 +11,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from services.signals import ledger
 from services.signals.candles import CandleBatch, length_of
 from services.signals.errors import BadBatches, BadHead, BadRecord
-from services.signals.ledger import GENESIS, NO_CANDLES, PARTITIONS, partition_of
-from services.signals.ledger_chain import Chain, Entry
-from services.signals.ledger_heads import Ends, check_order
+from services.signals.ledger import records
+from services.signals.ledger.chain import Chain, Entry
+from services.signals.ledger.heads import Ends, check_order
+from services.signals.ledger.records import GENESIS, NO_CANDLES, PARTITIONS, partition_of
 from services.signals.repository import audit, heads
 from services.signals.repository.audit import BatchRow, Extent, RecordedChange
 from shared.db.engine import Database
@@ -312,5 +312,5 @@ def _hash_of(batches: Sequence[CandleBatch], entry: Entry, partition: int) -> st
     batch = batches[0]
     if len(batches) > 1 or batch.open_time + length_of(batch.timeframe) != entry.row.close_time:
         return None
-    ((_, digest),) = ledger.candle_hashes(batch, [partition] * len(batch))
+    ((_, digest),) = records.candle_hashes(batch, [partition] * len(batch))
     return digest

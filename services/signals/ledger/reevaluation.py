@@ -12,7 +12,7 @@ from services.signals.algorithms.base import Algorithm
 from services.signals.candles import CandleBatch, length_of
 from services.signals.engine import Engine, StepResult
 from services.signals.errors import NotReplayable
-from services.signals.ledger import iso
+from services.signals.ledger.records import iso
 from services.signals.repository import audit, evaluated
 from services.signals.state import EngineState, IncompleteState
 

@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 
 from services.signals.engine import Engine, StepResult
 from services.signals.errors import NotReplayable
-from services.signals.ledger import iso
-from services.signals.ledger_chain import Entry, NotARecord, Reader
-from services.signals.reevaluation import Find, begin, installed, step
+from services.signals.ledger.chain import Entry, NotARecord, Reader
+from services.signals.ledger.records import iso
+from services.signals.ledger.reevaluation import Find, begin, installed, step
 from services.signals.repository import audit, evaluated
 from services.signals.repository.evaluated import ToldChange
 

@@ -20,8 +20,8 @@ from services.signals.algorithms.base import Algorithm
 from services.signals.candles import CandleBatch
 from services.signals.engine import Engine
 from services.signals.errors import NotReplayable
-from services.signals.ledger import iso
-from services.signals.reevaluation import begin, installed, step
+from services.signals.ledger.records import iso
+from services.signals.ledger.reevaluation import begin, installed, step
 from services.signals.repository import audit, evaluated, repaints
 from services.signals.repository.repaints import DayChange, RepaintCheck
 from shared import logs
