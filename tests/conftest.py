@@ -34,6 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full-size", action="store_true", help="run the tests of reliability at full size")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the whole product come last, one after the other: the recording that it replays ends."""
+    items.sort(key=lambda item: "stack" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def full_size(request: pytest.FixtureRequest) -> bool:
     """Whether the reliability tests run at the size of their promises."""
@@ -176,6 +181,6 @@ def stack(
     """The whole product, every process on its own, on a replay of the demo data; started once."""
     folder = server_dir / "stack"
     folder.mkdir(mode=0o711)
-    settings = {"MAIL_URL": mailbox.url, "REPLAY_SPEED": "4", "REPLAY_WARMUP": "200"}
+    settings = {"MAIL_URL": mailbox.url, "REPLAY_SPEED": "3", "REPLAY_WARMUP": "150"}
     with Stack(folder, postgres, rabbitmq.new_vhost(), valkey.url, settings) as stack:
         yield stack

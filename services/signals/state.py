@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import numpy as np
 import orjson
-import rfc8785
 from numpy.typing import NDArray
 
 from services.signals.candles import COLUMNS, EPOCH, TIMEFRAMES, Candle
@@ -64,7 +63,9 @@ class EngineState:
             "tickers": list(self.tickers),
             "timeframe": self.timeframe,
         }
-        return b"".join([rfc8785.dumps(header), b"\n", *(array.tobytes() for _, array in parts)])
+        # of text and small integers orjson writes what RFC 8785 says
+        line = orjson.dumps(header, option=orjson.OPT_SORT_KEYS)
+        return b"".join([line, b"\n", *(array.tobytes() for _, array in parts)])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:

@@ -1,7 +1,10 @@
 """A state that was taken, written down and restored is the state of an engine that ran through."""
 
+import json
+
 import numpy as np
 import pytest
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,6 +91,8 @@ def test_bytes_do_not_depend_on_order_neighbours_or_room():
     assert backwards.snapshot(TICKERS).to_bytes() == whole.snapshot(reversed(TICKERS)).to_bytes()
     alone = ran([batch.take(np.flatnonzero(np.array(batch.tickers) == "T3")) for batch in stream])
     assert alone.snapshot(["T3"]).to_bytes() == whole.snapshot(["T3"]).to_bytes()
+    header = whole.snapshot(TICKERS).to_bytes().partition(b"\n")[0]
+    assert header == rfc8785.dumps(json.loads(header))
     assert whole.snapshot(TICKERS).only(["T3", "gone"]).to_bytes() == alone.snapshot(["T3"]).to_bytes()
 
 
