@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Protocol, runtime_checkable
 
 from shared import logs, monitoring
+from shared.db.engine import is_away
 
 STOP_SECONDS = 25.0
 """From SIGTERM to the end of the process at the latest."""
@@ -64,12 +65,20 @@ class Periodic:
             with logs.correlated(logs.correlation_id()):
                 try:
                     self._function()
-                except Exception:  # one failing turn must not end the job
-                    log.exception("periodic job failed", job=self.name)
+                except Exception as error:  # noqa: BLE001 - one failing turn must not end the job
+                    _tell(error, "periodic job failed", job=self.name)
             due = time.monotonic() + self._every
             while not stop.is_set() and (rest := due - time.monotonic()) > 0:
                 beat()
                 stop.wait(min(rest, 5.0))
+
+
+def _tell(error: Exception, what: str, **where: str) -> None:
+    """Log a failure with its traceback; of a database that is away one line says all."""
+    if is_away(error):
+        log.warning("database is away", reason=type(error).__name__, **where)
+    else:
+        log.error(what, exc_info=error, **where)
 
 
 class Supervisor:
@@ -113,8 +122,8 @@ class Supervisor:
             began = time.monotonic()
             try:
                 loop.run(self._stop, beat)
-            except Exception:  # whatever it is, the loop must live on
-                log.exception("loop failed", loop=loop.name)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the loop must live on
+                _tell(error, "loop failed", loop=loop.name)
             else:
                 if self._stop.is_set():
                     return

@@ -41,7 +41,10 @@ def is_away(error: BaseException) -> bool:
 
     That is: unreachable, starting or stopping, out of connections or of space, read-only after a failover.
     A statement or lock time-out, a deadlock, a violated constraint belong to the work, not to the database.
+    Several errors at once (an exception group) say so when each of them does.
     """
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(is_away, error.exceptions))
     if isinstance(error, PoolTimeout):
         return True
     cause = error.orig if isinstance(error, DBAPIError) else error

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
+from shared.db.engine import Database
 from shared.process import HealthServer, Periodic, Supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,3 +179,51 @@ def test_a_signal_ends_the_process_in_order(number: signal.Signals) -> None:
             assert (output, process.returncode) == ("finished\n", 0)
         finally:
             process.kill()
+
+
+def unreachable(_stop: threading.Event, _beat: Callable[[], None]) -> None:
+    with Database("postgresql+psycopg://nobody@127.0.0.1:1/none", application_name="test").read():
+        pass
+
+
+def in_a_group(stop: threading.Event, beat: Callable[[], None]) -> None:
+    try:
+        unreachable(stop, beat)
+    except SQLAlchemyError as error:
+        raise ExceptionGroup("tasks", [error]) from None
+
+
+def broken(_stop: threading.Event, _beat: Callable[[], None]) -> None:
+    raise ValueError("a fault of ours")
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "unsaid"),
+    [
+        (unreachable, "database is away", "Traceback"),
+        (in_a_group, "database is away", "Traceback"),
+        (broken, "a fault of ours", "away"),
+    ],
+)
+def test_a_database_that_is_away_is_one_line_and_any_other_failure_a_traceback(
+    supervisor: Supervisor,
+    caplog: pytest.LogCaptureFixture,
+    body: Callable[..., None],
+    said: str,
+    unsaid: str,
+) -> None:
+    again = threading.Event()
+    turns: list[int] = []
+
+    def run(stop: threading.Event, beat: Callable[[], None]) -> None:
+        turns.append(1)
+        if len(turns) > 1:
+            again.set()
+            stop.wait()
+            return
+        body(stop, beat)
+
+    supervisor.start([Scripted("work", run)])
+    assert again.wait(10)
+    assert said in caplog.text
+    assert unsaid not in caplog.text
