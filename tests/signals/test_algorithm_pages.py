@@ -208,14 +208,28 @@ def test_what_makes_no_sense_in_the_address_is_passed_over(client: FlaskClient) 
         assert "the last 90 days" in words(client, f"/algorithms/{KEY}?{query}"), query
 
 
-def test_the_tickers_are_sorted_and_paged(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.signals.algorithm_pages.TICKERS_A_PAGE", 2)
+def test_the_tickers_are_sorted_and_paged(client: FlaskClient, database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(
+            text(
+                """
+                INSERT INTO performance
+                SELECT copy.* FROM performance AS known
+                CROSS JOIN generate_series(1, 49) AS number
+                CROSS JOIN LATERAL jsonb_populate_record(known,
+                    jsonb_build_object('ticker', 'A' || lpad(CAST(number AS text), 2, '0'))) AS copy
+                WHERE known.algorithm = :key AND known.ticker = 'T0' AND known.days = 30
+                """
+            ),
+            {"key": KEY},
+        )
     first = client.get(f"/algorithms/{KEY}?days=30&sort=ticker").text
     table = first[first.index('id="tickers-title"') :]
-    assert re.findall(r'scope="row"><a [^>]+>(T\d)</a>', table) == ["T0", "T1"]
+    others = [f"A{number:02}" for number in range(1, 50)]
+    assert re.findall(r'scope="row"><a [^>]+>(\w+)</a>', table) == [*others, "T0"]
     assert 'rel="next"' in table
     second = client.get(f"/algorithms/{KEY}?days=30&sort=ticker&page=2").text
-    assert re.findall(r'scope="row"><a [^>]+>(T\d)</a>', second) == ["T2"]
+    assert re.findall(r'scope="row"><a [^>]+>(\w+)</a>', second) == ["T1", "T2"]
     by_return = client.get(f"/algorithms/{KEY}?days=30&sort=total").text
     assert 'aria-sort="descending"' in by_return
 

@@ -147,7 +147,7 @@ def test_a_rule_that_was_another_one_is_left_out(database: Database) -> None:
 def test_nothing_is_published_of_a_day_of_which_no_candle_could_be_fetched(database: Database) -> None:
     assert check(database, Fetched([], missing=(*HOURLY, audited.FOUR_HOURLY))) == {}
     with database.read() as connection:
-        assert repaints.newest_repaint_checks(connection) == []
+        assert repaints.page(connection, None, 10) == []
 
 
 def test_what_is_found_is_published(database: Database) -> None:
