@@ -7,7 +7,7 @@ from flask import Blueprint, render_template, request
 from services.signals import track_record
 from services.signals.offered import lineup
 from services.signals.outcomes import HORIZONS
-from services.signals.repository import feeds, scores
+from services.signals.repository import feeds, heads, repaints
 from shared.web.unit_of_work import read
 
 FEW_CHANGES = 100
@@ -66,7 +66,7 @@ def track_record_page() -> str:
             place=place,
             horizons=HORIZONS,
             few=FEW_CHANGES,
-            head=scores.newest_head(connection),
-            repaints=scores.repaints(connection),
+            head=heads.told(connection),
+            repaints=repaints.summary(connection),
             feed=feeds.feed_in_use(connection),
         )

@@ -103,7 +103,7 @@ class RepaintJob:
                 check_newest_day(self._database, self._algorithms, self._refetch, each)
             except _Stopped:
                 return
-            except Exception:  # the next turn tries again: no feed may end because of this
+            except Exception:  # a loop started anew would ask the exchange for the whole day every minute
                 log.exception("re-evaluation failed")
 
 

@@ -1,6 +1,7 @@
 """The daily heads of the ledger as they are stored, and where they have been written to."""
 
 from datetime import date
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
@@ -10,6 +11,14 @@ from services.signals.ledger.heads import Ends
 
 LOCK_SPACE = 0x48454144
 """First half of the lock under which a head is stored; the second is 0."""
+
+
+class ToldHead(NamedTuple):
+    """The ends of all chains on a UTC day, by their hash; `exported_to` is where they were written to."""
+
+    day: date
+    hash: str
+    exported_to: str | None
 
 
 def stored(connection: Connection) -> list[tuple[str, Ends]]:
@@ -35,6 +44,14 @@ def newest_head(connection: Connection) -> Ends | None:
         text("SELECT document, hash FROM ledger_head ORDER BY day DESC LIMIT 1")
     ).one_or_none()
     return None if row is None else Ends.stored(*row)
+
+
+def told(connection: Connection) -> ToldHead | None:
+    """The newest daily head of the ledger; None before the first."""
+    row = connection.execute(
+        text("SELECT day, hash, exported_to FROM ledger_head ORDER BY day DESC LIMIT 1")
+    ).one_or_none()
+    return None if row is None else ToldHead(*row)
 
 
 def page(connection: Connection, before: date | None, limit: int) -> list[Ends]:

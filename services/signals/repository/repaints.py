@@ -28,6 +28,17 @@ class RepaintCheck(NamedTuple):
     checked_at: datetime | None = None
 
 
+class Summary(NamedTuple):
+    """Days that were evaluated again from refetched candles, and how much came out otherwise."""
+
+    days: int
+    last: date | None
+    candles: int
+    candle_differences: int
+    changes: int
+    change_differences: int
+
+
 class DayChange(NamedTuple):
     """One turn of a view within a day."""
 
@@ -39,18 +50,19 @@ class DayChange(NamedTuple):
     close: float
 
 
-def newest_repaint_checks(connection: Connection) -> list[RepaintCheck]:
-    """The newest check of each timeframe, in order of the timeframe."""
-    rows = connection.execute(
+def summary(connection: Connection) -> Summary:
+    """What the days gave that were evaluated again, all together."""
+    row = connection.execute(
         text(
             """
-            SELECT DISTINCT ON (timeframe) day, timeframe, candles, candle_differences, changes,
-                change_differences, details, checked_at
-            FROM repaint_check ORDER BY timeframe, day DESC
+            SELECT count(DISTINCT day), max(day), COALESCE(sum(candles), 0),
+                COALESCE(sum(candle_differences), 0), COALESCE(sum(changes), 0),
+                COALESCE(sum(change_differences), 0)
+            FROM repaint_check
             """
         )
-    )
-    return [RepaintCheck(*row) for row in rows]
+    ).one()
+    return Summary(*row)
 
 
 def page(connection: Connection, before: tuple[date, str] | None, limit: int) -> list[RepaintCheck]:

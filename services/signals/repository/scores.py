@@ -4,7 +4,7 @@ Averages are taken of NUMERIC, so that they do not depend on the order of the ro
 ledger's beginning they are the same to the last digit.
 """
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
@@ -55,48 +55,6 @@ class Pairs(NamedTuple):
     drawdown: float
     deepest: float
     hold_drawdown: float
-
-
-class NewestHead(NamedTuple):
-    """The ends of all chains on a UTC day, by their hash; `exported_to` is where they were written to."""
-
-    day: date
-    hash: str
-    exported_to: str | None
-
-
-class Repaints(NamedTuple):
-    """Days that were evaluated again from refetched candles, and how much came out otherwise."""
-
-    days: int
-    last: date | None
-    candles: int
-    candle_differences: int
-    changes: int
-    change_differences: int
-
-
-def newest_head(connection: Connection) -> NewestHead | None:
-    """The newest daily head of the ledger; None before the first."""
-    row = connection.execute(
-        text("SELECT day, hash, exported_to FROM ledger_head ORDER BY day DESC LIMIT 1")
-    ).one_or_none()
-    return None if row is None else NewestHead(*row)
-
-
-def repaints(connection: Connection) -> Repaints:
-    """What the days gave that were evaluated again, all together."""
-    row = connection.execute(
-        text(
-            """
-            SELECT count(DISTINCT day), max(day), COALESCE(sum(candles), 0),
-                COALESCE(sum(candle_differences), 0), COALESCE(sum(changes), 0),
-                COALESCE(sum(change_differences), 0)
-            FROM repaint_check
-            """
-        )
-    ).one()
-    return Repaints(*row)
 
 
 def through(connection: Connection) -> datetime | None:
