@@ -86,13 +86,16 @@ class _Templates:
 
     def copy(self, service: str | None) -> str:
         """The name of a fresh database: a service's, ``messaging`` with its tables alone, or an empty one."""
-        name = f"test_{service or 'empty'}_{next(_numbers)}"
         if service is not None and service not in self._made:
             self._server.create_database(f"template_{service}")
             self._migrate(service, self._server.url(f"template_{service}"))
             self._made.add(service)
-        template = f"template_{service}" if service else "template1"
-        self._administer("CREATE DATABASE {} TEMPLATE {}", name, template)
+        return self.copy_of(f"template_{service}" if service else "template1")
+
+    def copy_of(self, database: str) -> str:
+        """The name of a fresh copy of a database that nobody is connected to."""
+        name = f"test_{database.removeprefix('template_')}_{next(_numbers)}"
+        self._administer("CREATE DATABASE {} TEMPLATE {}", name, database)
         return name
 
     def drop(self, name: str) -> None:

@@ -8,16 +8,13 @@ from sqlalchemy import text
 from services.signals.algorithms import ALGORITHMS
 from shared.db.engine import Database
 from tests.signals import site
-from tests.signals.test_runner import MakeDatabase
 
 LISTS = ("algorithms", "tickers", "candles?ticker=T0", "views", "signals", "changes")
 
 
 @pytest.fixture
-def database(migrated: MakeDatabase) -> Database:
-    database = migrated("signals")
-    site.fill(database)
-    return database
+def database(filled: Database) -> Database:
+    return filled
 
 
 @pytest.fixture

@@ -16,10 +16,8 @@ from tests.signals.test_runner import MakeDatabase
 
 
 @pytest.fixture
-def database(migrated: MakeDatabase) -> Database:
-    database = migrated("signals")
-    site.fill(database)
-    return database
+def database(filled: Database) -> Database:
+    return filled
 
 
 @pytest.fixture

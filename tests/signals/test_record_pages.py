@@ -21,11 +21,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def database(migrated: MakeDatabase) -> Database:
-    database = migrated("signals")
-    site.fill(database)
-    track_record.follow(database)
-    return database
+def database(filled: Database) -> Database:
+    track_record.follow(filled)
+    return filled
 
 
 @pytest.fixture
@@ -112,13 +110,11 @@ def test_head_and_repaints_are_shown(database: Database, stranger: FlaskClient) 
     assert "the last of them 03 Jan 2020" in page
 
 
-def test_a_ledger_that_does_not_verify_is_told_on_the_page(migrated: MakeDatabase) -> None:
-    database = migrated("signals")
-    site.fill(database)
-    with database.transaction() as session:
+def test_a_ledger_that_does_not_verify_is_told_on_the_page(filled: Database) -> None:
+    with filled.transaction() as session:
         session.execute(text("UPDATE candle SET close = close + 1, high = high + 1 WHERE ticker = 'T1'"))
-    track_record.follow(database)
-    with site.visitor(database) as client:
+    track_record.follow(filled)
+    with site.visitor(filled) as client:
         page = words(client)
         problems = client.get("/api/v1/track-record").json["ledger"]["problems"]
     assert len(problems) == 1

@@ -36,8 +36,7 @@ def market(_templates: _Templates, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def database(market: Market, _templates: _Templates) -> Iterator[Database]:
     """A copy that may be tampered with."""
-    name = f"{market.name}_copy"
-    _templates._administer("CREATE DATABASE {} TEMPLATE {}", name, market.name)
+    name = _templates.copy_of(market.name)
     database = Database(_templates._server.url(name), application_name="test")
     yield database
     database.dispose()

@@ -57,7 +57,7 @@ def test_the_command_says_good_or_names_the_first_bad_record_or_that_it_could_no
     for nothing in (
         ("--heads", str(tmp_path)),
         ("--heads", str(tmp_path / "none")),
-        ("--database", url.replace("_copy", "_none")),
+        ("--database", url.replace(str(database.engine.url.database), "none")),
     ):
         assert command(monkeypatch, "verify", *nothing) == 2
     told = capsys.readouterr()
