@@ -92,7 +92,10 @@ class Stage:
         return client
 
     def feed(self, **chosen: Any) -> LiveFeed:
-        """The feed of all servers; hourly candles and no history unless chosen otherwise."""
+        """The feed of all servers; hourly candles and no history unless chosen otherwise.
+
+        With a refresh the clocks are compared anew, and wrongly while this one is being moved on.
+        """
         values = {
             "feed": "test",
             "exchanges": tuple(self.servers),
@@ -100,7 +103,7 @@ class Stage:
             "base": "1h",
             "made": (),
             "deadline": 30.0,
-            "refresh": 3600.0,
+            "refresh": 24.0 * HOUR,
             "history": 2,
             **chosen,
         }
@@ -119,7 +122,10 @@ class Stage:
         assert self.released() == list(batches)
 
     def move_until(self, met: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-        """Let time pass, a second at a time, until a condition is met."""
+        """Let time pass, a second at a time, until a condition is met.
+
+        Not faster than exchanges answer, or a deadline of this clock would be over before the first answer.
+        """
 
         def moved() -> bool:
             if met():
@@ -127,4 +133,4 @@ class Stage:
             self.clock.move(1)
             return False
 
-        wait_until(moved, what, patience)
+        wait_until(moved, what, patience, pause=0.03)

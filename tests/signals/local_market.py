@@ -25,14 +25,16 @@ def settings(database_url: str, **chosen: object) -> Settings:
     return Settings.model_validate(values)
 
 
-def wait_until(met: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-    """Wait until a condition is met; fails with `what` when it is not in time."""
+def wait_until(
+    met: Callable[[], bool], what: str, patience: float = PATIENCE, *, pause: float = 0.01
+) -> None:
+    """Wait until a condition is met, looked at every `pause` seconds; fails with `what` when it is late."""
     deadline = time.monotonic() + patience
     tick = threading.Event()
     while not met():
         if time.monotonic() > deadline:
             raise AssertionError(f"in vain: {what}")
-        tick.wait(0.01)
+        tick.wait(pause)
 
 
 @contextmanager
