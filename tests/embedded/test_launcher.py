@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -81,9 +82,7 @@ class Launched:
 
 @pytest.fixture
 def data_dir(server_dir: Path) -> Path:
-    folder = server_dir / f"my run {free_port()}"
-    folder.mkdir()
-    return folder / "var"
+    return Path(tempfile.mkdtemp(prefix="my run ", dir=server_dir)) / "var"
 
 
 def refused(data_dir: Path, **environment: str) -> str:

@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def private(server_dir: Path) -> Iterator[Path]:
     """A folder, with a blank in its name, below one that only we may enter, as in somebody's home folder."""
-    outer = server_dir / f"private {free_port()}"
+    outer = Path(tempfile.mkdtemp(prefix="private ", dir=server_dir))
     (outer / "in ner").mkdir(parents=True)
     outer.chmod(0o700)
     yield outer / "in ner"
