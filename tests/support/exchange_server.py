@@ -69,6 +69,13 @@ def candle(symbol: str, open_time: int) -> tuple[float, float, float, float, flo
     return opened, max(opened, close) + 0.5, min(opened, close) - 0.25, close, 1 + seed % 7 / 8
 
 
+def pointed(client: Any, url: str) -> Any:
+    """The client of ccxt, which asks the server at `url` from now on."""
+    path = "" if client.id == "kraken" else "/api/v3"
+    client.urls["api"] = dict.fromkeys(client.urls["api"], url + path)
+    return client
+
+
 class ExchangeServer:
     """The server; it listens on a free port of the loopback address until `close`."""
 
@@ -98,9 +105,7 @@ class ExchangeServer:
 
     def point(self, client: Any) -> Any:
         """Let ccxt's client of this exchange ask here."""
-        path = "" if self.shape == "kraken" else "/api/v3"
-        client.urls["api"] = dict.fromkeys(client.urls["api"], self.url + path)
-        return client
+        return pointed(client, self.url)
 
     def note(self, asked: Asked) -> None:
         """Remember a request."""

@@ -1,6 +1,6 @@
 """Candles of many tickers as batches: with those of longer timeframes that they complete, in one order."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -37,17 +37,20 @@ class Batching:
             yield from _in_parts(batch)
 
     def resume(
-        self, stored: Iterable[tuple[str, Sequence[Row]]], newest: Mapping[str, Mapping[str, int]]
+        self, released: Iterable[tuple[str, Sequence[Row]]], made: Mapping[str, Mapping[str, Collection[int]]]
     ) -> Iterator[CandleBatch]:
-        """Go on behind the stored candles of some tickers; batches of what they complete that is not stored.
+        """Go on behind the released candles of some tickers; batches of what they complete and was not made.
 
-        `newest` says by timeframe and ticker when the newest stored candle opened.
+        `made` says by timeframe and ticker when the candles opened that were released too.
         """
         owed: list[TickerCandles] = []
-        for ticker, rows in stored:
-            for timeframe, made in self._assembly(ticker).add(rows).items():
-                known = newest[timeframe].get(ticker, -1)
-                owed.append(_stream(ticker, timeframe, [row for row in made if row.open_time > known]))
+        for ticker, rows in released:
+            for timeframe, complete in self._assembly(ticker).add(rows).items():
+                known = made[timeframe].get(ticker, ())
+                owed.append(
+                    _stream(ticker, timeframe, [row for row in complete if row.open_time not in known])
+                )
+        owed.sort(key=lambda each: each.ticker)
         return Recording(tuple(each for each in owed if len(each)), ()).batches()
 
     def _assembly(self, ticker: str) -> Assembly:

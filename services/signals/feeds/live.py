@@ -5,13 +5,12 @@ answered, at the latest when the cycle's deadline is over: whoever was not there
 of its own. New tickers, and those that have fallen far behind, are caught up with apart (backfill.py). A
 ticker's candles leave in the order of time, whatever happens.
 
-Nothing but the stored candles says how far a ticker is. After a kill some of the last candles may go out a
-second time, with the same values, which whoever evaluates them ignores.
+How far a ticker is say its stored candles, and those released that no runner has stored yet.
 """
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from services.signals.candles import CandleBatch
@@ -25,6 +24,7 @@ from services.signals.feeds.release import Outlet
 from services.signals.feeds.rows import Row
 from services.signals.feeds.source import GRACE_SECONDS, Source, Track
 from services.signals.repository import positions
+from services.signals.repository.positions import StoredRow
 from shared import logs
 from shared.db.engine import Database
 from shared.process import Beat
@@ -143,25 +143,31 @@ class _Run:
     def _resume(self) -> list[CandleBatch]:
         """Read how far each ticker is; the batches of longer timeframes that a kill has left out."""
         plan = self._plan
-        prefixes = [f"{name}:" for name in plan.exchanges]
+        prefixes = tuple(f"{name}:" for name in plan.exchanges)
         with self._database.read() as connection:
+            # read first: what is evaluated meanwhile is found among the stored ones then
+            flying: dict[str, dict[str, list[StoredRow]]] = {each: {} for each in (plan.base, *plan.made)}
+            for timeframe, row in positions.in_flight(connection):
+                if timeframe in flying and row.ticker.startswith(prefixes):
+                    flying[timeframe].setdefault(row.ticker, []).append(row)
             self._positions = positions.newest(connection, plan.base, prefixes)
-            made = {
-                timeframe: {
-                    ticker: seconds_of(opened)
-                    for ticker, opened in positions.newest(connection, timeframe, prefixes).items()
-                }
-                for timeframe in plan.made
-            }
+            for ticker, rows in flying[plan.base].items():
+                opened = max(row.open_time for row in rows)
+                self._positions[ticker] = max(opened, self._positions.get(ticker, opened))
             since = {
                 ticker: moment(seconds_of(opened) // plan.grid * plan.grid - plan.grid)
                 for ticker, opened in self._positions.items()
+                if plan.made
             }
-            stored = (
-                (ticker, [Row(seconds_of(each.open_time), *each[2:]) for each in rows])
-                for ticker, rows in positions.candles_since(connection, plan.base, since if plan.made else {})
-            )
-            return list(self._batching.resume(stored, made))
+
+            def released(timeframe: str) -> Iterator[tuple[str, list[Row]]]:
+                return _joined(positions.candles_since(connection, timeframe, since), flying[timeframe])
+
+            made = {
+                timeframe: {ticker: {row.open_time for row in rows} for ticker, rows in released(timeframe)}
+                for timeframe in plan.made
+            }
+            return list(self._batching.resume(released(plan.base), made))
 
     def _start(self, ticker: str, now: float) -> int:
         """When the first candle opens that is wanted of a ticker."""
@@ -233,6 +239,22 @@ class _Run:
         async with self._door:
             if await asyncio.to_thread(self._outlet.await_published, self._ending, _nobody):
                 await asyncio.to_thread(self._outlet.release, batch)
+
+
+def _joined(
+    stored: Iterable[tuple[str, Sequence[StoredRow]]], flying: Mapping[str, Sequence[StoredRow]]
+) -> Iterator[tuple[str, list[Row]]]:
+    """The candles of each ticker, oldest first, each once: those that are stored, and those in flight."""
+    unseen = dict(flying)
+    for ticker, rows in stored:
+        yield ticker, _rows((*unseen.pop(ticker, ()), *rows))
+    for ticker, rows in unseen.items():
+        yield ticker, _rows(rows)
+
+
+def _rows(known: Iterable[StoredRow]) -> list[Row]:
+    rows = {each.open_time: Row(seconds_of(each.open_time), *each[2:]) for each in known}
+    return [rows[opened] for opened in sorted(rows)]
 
 
 def _nobody() -> None:

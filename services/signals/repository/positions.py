@@ -1,11 +1,14 @@
-"""How far each ticker of a feed has come, as its stored candles say."""
+"""How far each ticker of a feed has come: its stored candles, and those that are on their way to a runner."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
+
+from services.signals.candles import length_of
+from shared.contracts.signals import CandlesClosedV1
 
 TICKERS_AT_ONCE = 100
 
@@ -22,7 +25,7 @@ class StoredRow(NamedTuple):
     volume: float
 
 
-def newest(connection: Connection, timeframe: str, prefixes: list[str]) -> dict[str, datetime]:
+def newest(connection: Connection, timeframe: str, prefixes: Sequence[str]) -> dict[str, datetime]:
     """When the newest stored candle opened of each ticker whose name begins with one of `prefixes`."""
     rows = connection.execute(
         text(
@@ -37,7 +40,7 @@ def newest(connection: Connection, timeframe: str, prefixes: list[str]) -> dict[
                     WHERE starts_with(t.ticker, p.prefix))
             """
         ),
-        {"timeframe": timeframe, "prefixes": prefixes},
+        {"timeframe": timeframe, "prefixes": list(prefixes)},
     )
     return {row.ticker: row.open_time for row in rows}
 
@@ -68,3 +71,31 @@ def candles_since(
         )
         for ticker, candles in groupby((StoredRow(*row) for row in rows), key=lambda each: each.ticker):
             yield ticker, list(candles)
+
+
+def in_flight(connection: Connection) -> Iterator[tuple[str, StoredRow]]:
+    """The candles, each with its timeframe, of batches that some shard has not evaluated yet, oldest first.
+
+    Only of those that are still in the outbox, which keeps what was published for a day.
+    """
+    rows = connection.execute(
+        text(
+            """
+            SELECT outbox.payload -> 'data' FROM outbox
+            JOIN (SELECT feed.name, min(COALESCE(known.sequence, 0)) AS sequence
+                FROM feed
+                CROSS JOIN generate_series(0, COALESCE((SELECT shards FROM shard_count), 1) - 1) AS number
+                LEFT JOIN shard_position AS known ON known.feed = feed.name AND known.shard = number
+                GROUP BY feed.name) AS met ON met.name = outbox.aggregate_id
+            WHERE outbox.type = :type AND outbox.aggregate_version > met.sequence
+            ORDER BY outbox.seq
+            """
+        ),
+        {"type": CandlesClosedV1.routing_key()},
+    )
+    for data in rows.scalars():
+        event = CandlesClosedV1.model_validate(data)
+        opened = event.close_time - length_of(event.timeframe)
+        columns = (event.open, event.high, event.low, event.close, event.volume)
+        for ticker, *values in zip(event.tickers, *columns, strict=True):
+            yield event.timeframe, StoredRow(ticker, opened, *values)
