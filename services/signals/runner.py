@@ -125,7 +125,7 @@ class Runner:
             self._state, self._registered = state, True
             _report(result)
             CLOSE_SECONDS.labels(batch.timeframe).observe(time.perf_counter() - began)
-            if not batch.recorded:
+            if result.candles and not batch.recorded:
                 LAG.labels(batch.timeframe).set((datetime.now(UTC) - batch.close_time).total_seconds())
 
         sqlalchemy_event.listen(session, "after_commit", committed, once=True)

@@ -138,7 +138,7 @@ class Backfill:
     def _window(self, close: int) -> Iterator[tuple[str, list[Row]]]:
         """Take out, ticker by ticker, the candles that close by then."""
         for ticker in sorted(self._rows):
-            rows = unpack(self._rows.pop(ticker))
+            rows = sorted(unpack(self._rows.pop(ticker)))
             size = bisect_right(rows, close - self._plan.step, key=lambda row: row.open_time)
             if rest := rows[size:]:
                 self._rows[ticker] = [pack(rest)]

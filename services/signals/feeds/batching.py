@@ -24,8 +24,7 @@ class Batching:
     def batches(self, candles: Iterable[tuple[str, Sequence[Row]]]) -> Iterator[CandleBatch]:
         """The batches of the next candles of some tickers, by close, timeframe and ticker.
 
-        Each ticker comes once, in order of their names; its candles oldest first, behind those it was given
-        before.
+        Each ticker comes once, in order of their names; none of its candles was given before.
         """
         streams: list[TickerCandles] = []
         for ticker, rows in candles:

@@ -3,28 +3,24 @@
 All exchanges are asked side by side in one asyncio loop. A close is released as soon as every ticker has
 answered, at the latest when the cycle's deadline is over: whoever was not there by then follows in a batch
 of its own. New tickers, and those that have fallen far behind, are caught up with apart (backfill.py). A
-ticker's candles leave in the order of time, whatever happens.
-
-How far a ticker is say its stored candles, and those released that no runner has stored yet.
+ticker's candles leave in the order of time, but for one that an exchange tells only after a newer one.
 """
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable
 
 from services.signals.candles import CandleBatch
 from services.signals.feeds.backfill import Backfill
 from services.signals.feeds.batching import Batching
-from services.signals.feeds.candle_time import moment, seconds_of
 from services.signals.feeds.clock import Clock, News, SystemClock
 from services.signals.feeds.exchange import Client, Exchange, public_client
 from services.signals.feeds.plan import Plan
+from services.signals.feeds.position import Position
 from services.signals.feeds.release import Outlet
 from services.signals.feeds.rows import Row
 from services.signals.feeds.source import GRACE_SECONDS, Source, Track
-from services.signals.repository import positions
-from services.signals.repository.positions import StoredRow
+from services.signals.feeds.standing import Standing
 from shared import logs
 from shared.db.engine import Database
 from shared.process import Beat
@@ -113,7 +109,7 @@ class _Run:
         self._waiting: dict[str, list[Row]] = {}
         self._since = 0.0
         self._witness: Track | None = None
-        self._positions: dict[str, datetime] = {}
+        self._positions: dict[str, Position] = {}
         self._sources = {
             exchange.name: Source(
                 exchange, plan.universe, clock, take=self._take, lost=self._lost, changed=self._changed
@@ -142,42 +138,20 @@ class _Run:
 
     def _resume(self) -> list[CandleBatch]:
         """Read how far each ticker is; the batches of longer timeframes that a kill has left out."""
-        plan = self._plan
-        prefixes = tuple(f"{name}:" for name in plan.exchanges)
         with self._database.read() as connection:
-            # read first: what is evaluated meanwhile is found among the stored ones then
-            flying: dict[str, dict[str, list[StoredRow]]] = {each: {} for each in (plan.base, *plan.made)}
-            for timeframe, row in positions.in_flight(connection):
-                if timeframe in flying and row.ticker.startswith(prefixes):
-                    flying[timeframe].setdefault(row.ticker, []).append(row)
-            self._positions = positions.newest(connection, plan.base, prefixes)
-            for ticker, rows in flying[plan.base].items():
-                opened = max(row.open_time for row in rows)
-                self._positions[ticker] = max(opened, self._positions.get(ticker, opened))
-            since = {
-                ticker: moment(seconds_of(opened) // plan.grid * plan.grid - plan.grid)
-                for ticker, opened in self._positions.items()
-                if plan.made
-            }
+            self._positions, owed = Standing.read(connection, self._plan, self._batching)
+        return owed
 
-            def released(timeframe: str) -> Iterator[tuple[str, list[Row]]]:
-                return _joined(positions.candles_since(connection, timeframe, since), flying[timeframe])
-
-            made = {
-                timeframe: {ticker: {row.open_time for row in rows} for ticker, rows in released(timeframe)}
-                for timeframe in plan.made
-            }
-            return list(self._batching.resume(released(plan.base), made))
-
-    def _start(self, ticker: str, now: float) -> int:
-        """When the first candle opens that is wanted of a ticker."""
-        known = self._positions.get(ticker)
-        return self._plan.first_open(now) if known is None else seconds_of(known) + self._plan.step
+    def _start(self, ticker: str, now: float) -> Position:
+        """How far a ticker is known; a new one begins with a history."""
+        if ticker not in self._positions:
+            first = self._plan.first_open(now)
+            self._positions[ticker] = Position(first, first)
+        return self._positions[ticker]
 
     # Candles in
 
     def _take(self, track: Track, rows: list[Row]) -> None:
-        self._positions[track.ticker] = moment(rows[-1].open_time)
         if not track.is_live:
             self._backfill.take(track, rows)
             return
@@ -215,7 +189,7 @@ class _Run:
 
     def _is_incomplete(self) -> bool:
         """Whether some live ticker may still tell a candle of the newest close that is here."""
-        close = max(rows[-1].open_time for rows in self._waiting.values()) + self._plan.step
+        close = max(row.open_time for rows in self._waiting.values() for row in rows) + self._plan.step
         # the one that was missing when somebody looked last is mostly missing still
         if self._witness is not None and self._is_missing(self._witness, close):
             return True
@@ -239,22 +213,6 @@ class _Run:
         async with self._door:
             if await asyncio.to_thread(self._outlet.await_published, self._ending, _nobody):
                 await asyncio.to_thread(self._outlet.release, batch)
-
-
-def _joined(
-    stored: Iterable[tuple[str, Sequence[StoredRow]]], flying: Mapping[str, Sequence[StoredRow]]
-) -> Iterator[tuple[str, list[Row]]]:
-    """The candles of each ticker, oldest first, each once: those that are stored, and those in flight."""
-    unseen = dict(flying)
-    for ticker, rows in stored:
-        yield ticker, _rows((*unseen.pop(ticker, ()), *rows))
-    for ticker, rows in unseen.items():
-        yield ticker, _rows(rows)
-
-
-def _rows(known: Iterable[StoredRow]) -> list[Row]:
-    rows = {each.open_time: Row(seconds_of(each.open_time), *each[2:]) for each in known}
-    return [rows[opened] for opened in sorted(rows)]
 
 
 def _nobody() -> None:

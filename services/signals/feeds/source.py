@@ -14,6 +14,7 @@ from itertools import count
 from services.signals.feeds import telling
 from services.signals.feeds.clock import Clock, News
 from services.signals.feeds.exchange import Exchange, Trouble
+from services.signals.feeds.position import Position
 from services.signals.feeds.release import TICKER
 from services.signals.feeds.rows import Row
 from services.signals.feeds.universe import Universe
@@ -36,7 +37,7 @@ log = logs.logger(__name__)
 
 @dataclass(eq=False)
 class Track:
-    """How far one ticker is known: `next_open` is when the candle opens that is wanted next.
+    """One ticker, and how far it is known.
 
     `until` is the close up to which a backfill wants it; None is a live one, wanted for ever. `asked_at` is
     when it was asked for last and answered, by the exchange's clock.
@@ -45,7 +46,7 @@ class Track:
     ticker: str
     symbol: str
     exchange: Exchange
-    next_open: int
+    position: Position
     until: int | None = None
     is_live: bool = False
     is_gone: bool = False
@@ -55,6 +56,11 @@ class Track:
     failures: int = 0
     place: int = -1
     """Its entry in the order of asking; an older entry of it counts for nothing."""
+
+    @property
+    def next_open(self) -> int:
+        """When the candle opens that is wanted next."""
+        return self.position.next_open
 
     @property
     def is_wanting(self) -> bool:
@@ -118,9 +124,9 @@ class Source:
     # What is watched
 
     async def keep_universe(
-        self, every: float, start: Callable[[str, float], int], found: Callable[[list[Track]], None]
+        self, every: float, start: Callable[[str, float], Position], found: Callable[[list[Track]], None]
     ) -> None:
-        """Find the markets, and look again every so many seconds; `start` says when a ticker begins."""
+        """Find the markets, and look again every so many seconds; `start` says how far a ticker is known."""
         while True:
             try:
                 symbols = await self.exchange.markets()
@@ -135,7 +141,7 @@ class Source:
             self._changed()
             await self._clock.sleep_until(again)
 
-    def _renew(self, symbols: list[str], start: Callable[[str, float], int]) -> list[Track]:
+    def _renew(self, symbols: list[str], start: Callable[[str, float], Position]) -> list[Track]:
         """Take a list of markets; the tracks that are new."""
         name = self.exchange.name
         wanted = {f"{name}:{symbol}": symbol for symbol in symbols if self._universe.holds(name, symbol)}
@@ -209,41 +215,46 @@ class Source:
         exchange = self.exchange
         asked_at, step = exchange.now(), exchange.step
         end = int(asked_at) if track.until is None else track.until
-        limit = min(exchange.page, max(1, (end - track.next_open) // step + 2))
+        since = track.position.since(step)
+        limit = min(exchange.page, max(1, (end - since) // step + 2))
         try:
-            rows = await exchange.candles(track.symbol, track.next_open, limit)
+            rows = await exchange.candles(track.symbol, since, limit)
         except Trouble as trouble:
             self._failed(track, trouble)
         else:
-            self._answered(track, rows, asked_at, limit)
+            self._answered(track, rows, asked_at, since + limit * step)
         finally:
             self._slots.release()
             self._news.tell()
             self._changed()
 
-    def _answered(self, track: Track, rows: list[Row], asked_at: float, limit: int) -> None:
+    def _answered(self, track: Track, rows: list[Row], asked_at: float, asked_to: int) -> None:
+        """Take the candles that were not known; those were asked for that open before `asked_to`."""
         track.asked_at, track.failures = asked_at, 0
         if track.is_gone:
             return
-        if rows:
-            track.next_open = rows[-1].open_time + self.exchange.step
+        step, before = self.exchange.step, track.next_open
+        if unknown := track.position.unknown(rows):
+            track.position.note((row.open_time for row in unknown), step)
+            self._take(track, unknown)
+        is_further = track.next_open > before
+        if is_further:
             telling.LAST_CLOSE.labels(self.exchange.name).set(track.next_open)
-            self._take(track, rows)
         if track.until is not None:
-            if not rows:  # nothing was traded in all that time, or the exchange keeps no candles so old
-                track.next_open = min(track.until, track.next_open + limit * self.exchange.step)
+            if not is_further:  # nothing was traded in all that time, or the exchange keeps no candles so old
+                track.position.next_open = min(track.until, asked_to)
             if track.is_wanting:
                 self._history.push(self._clock.steady(), track)
             return
         if not track.is_live:
             return
-        track.empty = 0 if rows else track.empty + 1
-        if rows and (self.exchange.now() - track.next_open) // self.exchange.step > REACH:
+        track.empty = 0 if is_further else track.empty + 1
+        if is_further and (self.exchange.now() - track.next_open) // self.exchange.step > REACH:
             self.rest(track)
             self._lost(track)
             return
         wait = self._to_next_close(track)
-        if not rows and wait <= 0:
+        if not is_further and wait <= 0:
             following = self.exchange.step - self.exchange.now() % self.exchange.step + SETTLE_SECONDS
             wait = min(following, 3.0**track.empty) if track.empty <= POLLS else following
         self._live.push(self._clock.steady() + wait, track)

@@ -25,12 +25,20 @@ class StoredRow(NamedTuple):
     volume: float
 
 
-def newest(connection: Connection, timeframe: str, prefixes: Sequence[str]) -> dict[str, datetime]:
-    """When the newest stored candle opened of each ticker whose name begins with one of `prefixes`."""
+class Span(NamedTuple):
+    """When the first candle of a ticker opened, and the newest that is stored."""
+
+    ticker: str
+    first: datetime
+    newest: datetime
+
+
+def spans(connection: Connection, timeframe: str, prefixes: Sequence[str]) -> list[Span]:
+    """The spans of all tickers whose names begin with one of `prefixes`."""
     rows = connection.execute(
         text(
             """
-            SELECT t.ticker, last.open_time
+            SELECT t.ticker, t.first_open_time, last.open_time
             FROM ticker t
             CROSS JOIN LATERAL (SELECT c.open_time FROM candle c
                 WHERE c.ticker = t.ticker AND c.timeframe = :timeframe
@@ -42,7 +50,7 @@ def newest(connection: Connection, timeframe: str, prefixes: Sequence[str]) -> d
         ),
         {"timeframe": timeframe, "prefixes": list(prefixes)},
     )
-    return {row.ticker: row.open_time for row in rows}
+    return [Span(*row) for row in rows]
 
 
 def candles_since(
