@@ -3,17 +3,21 @@
 import math
 
 import pytest
+from sqlalchemy import text
 
 from services.signals.errors import FeedError
 from services.signals.feeds import require_exchanges
 from services.signals.feeds.assembly import Assembly
-from services.signals.feeds.batching import MOST_TICKERS, Batching
+from services.signals.feeds.batching import Batching
 from services.signals.feeds.clock import SystemClock
 from services.signals.feeds.exchange import Exchange, public_client
 from services.signals.feeds.plan import Plan
 from services.signals.feeds.rows import Row, read
 from services.signals.feeds.universe import Universe
+from services.signals.ledger.records import PARTITIONS
+from tests.signals.closing import close_all
 from tests.signals.local_market import settings
+from tests.signals.test_runner import MakeDatabase
 
 NOWHERE = "postgresql+psycopg://nowhere/x"
 HOUR = 3600
@@ -73,10 +77,15 @@ def test_a_made_volume_is_the_exact_sum_rounded_once() -> None:
     assert made["4h"][0].volume == math.fsum(volumes) == 1e16 + 4  # the tie goes to the even one
 
 
-def test_a_close_of_very_many_tickers_goes_out_in_parts() -> None:
-    names = [f"x:{number:05}/USDT" for number in range(MOST_TICKERS + 1)]
-    batches = list(Batching("1h", ()).batches((name, [row(1)]) for name in names))
-    assert [len(batch) for batch in batches] == [MOST_TICKERS, 1]
+def test_a_close_of_very_many_tickers_is_one_cycle_of_each_chain(migrated: MakeDatabase) -> None:
+    database = migrated("signals")
+    names = [f"x:{number:05}/USDT" for number in range(10_100)]
+    close_all(database, Batching("1h", ()).batches((name, [row(1)]) for name in names))
+    with database.read() as connection:
+        cycles = connection.execute(text("SELECT partition FROM ledger WHERE NOT late ORDER BY 1")).scalars()
+        assert cycles.all() == list(range(PARTITIONS))
+        assert connection.execute(text("SELECT count(*) FROM ledger WHERE late")).scalar_one() == 0
+        assert connection.execute(text("SELECT count(evaluated_in) FROM candle")).scalar_one() == len(names)
 
 
 def test_the_base_is_the_shortest_timeframe_that_an_algorithm_runs_on_unless_a_shorter_is_chosen() -> None:

@@ -9,9 +9,6 @@ from services.signals.feeds.assembly import Assembly
 from services.signals.feeds.csv_files import Recording, TickerCandles
 from services.signals.feeds.rows import Row
 
-MOST_TICKERS = 10_000
-"""So many candles make a message of about 1 MB."""
-
 
 class Batching:
     """Candles of the timeframe `base` in, batches of it and of the timeframes `made` from it out."""
@@ -32,8 +29,7 @@ class Batching:
             complete = self._assembly(ticker).add(rows)
             streams += [_stream(ticker, timeframe, made) for timeframe, made in complete.items()]
         present = tuple(each for each in streams if len(each))
-        for batch in Recording(present, ()).batches():
-            yield from _in_parts(batch)
+        return Recording(present, ()).batches()
 
     def resume(
         self, released: Iterable[tuple[str, Sequence[Row]]], made: Mapping[str, Mapping[str, Collection[int]]]
@@ -63,11 +59,3 @@ def _stream(ticker: str, timeframe: str, rows: Sequence[Row]) -> TickerCandles:
     times = np.array([row.open_time for row in rows], dtype=np.int64)
     values = np.array([row[1:] for row in rows], dtype=np.float64).reshape(-1, 5)
     return TickerCandles(ticker, timeframe, times, values)
-
-
-def _in_parts(batch: CandleBatch) -> Iterator[CandleBatch]:
-    if len(batch) <= MOST_TICKERS:
-        yield batch
-        return
-    for first in range(0, len(batch), MOST_TICKERS):
-        yield batch.take(np.arange(first, min(len(batch), first + MOST_TICKERS), dtype=np.intp))
