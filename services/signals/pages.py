@@ -21,6 +21,7 @@ CHANGES_SHOWN = 100
 LONGEST_SEARCH = 40
 CHANGES_OPEN = 6
 STALE = "STALE"
+ABBREVIATIONS = ("sma", "ema", "rsi", "macd", "atr")
 VIEWS = ("BUY", "SELL", "HOLD", STALE)
 """What the board is filtered by: a view, or STALE, which stands over one."""
 
@@ -33,6 +34,13 @@ def figure(number: float) -> str:
     if abs(number) >= 100_000:
         return f"{number:,.0f}"
     return f"{number:.6g}" if abs(number) >= 1e-4 or number == 0 else f"{number:.3e}"
+
+
+@pages.app_template_filter("parameter")
+def parameter(name: str) -> str:
+    """The name of a rule's number as people read it: `entry_rsi_fall` is `Entry RSI fall`."""
+    first, *others = (each.upper() if each in ABBREVIATIONS else each for each in name.split("_"))
+    return " ".join((first[:1].upper() + first[1:], *others))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from services.signals.algorithms.overlays import overlaid_by_key
 from services.signals.candles import CandleBatch
 from services.signals.evaluation import Shard
 from services.signals.ledger.records import PARTITIONS
+from services.signals.pages import parameter
 from services.signals.record_pages import percent, signed_percent
 from services.signals.repository import feeds, performance
 from shared.db.engine import Database
@@ -200,7 +201,22 @@ def test_the_page_opens_with_the_ticker_that_turned_last(client: FlaskClient, da
     assert "Maximized RSI" in page
     assert "BUY when RSI14 &lt; 35 and close &lt; SMA100." in page
     assert "SELL when RSI14 &gt; 65." in page
-    assert "entry_rsi 35" in page
+    assert "Parameters Entry RSI 35 Exit RSI 65" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("entry_rsi_fall", "Entry RSI fall"),
+        ("exit_multiple", "Exit multiple"),
+        ("trailing_stop_loss", "Trailing stop loss"),
+        ("sma", "SMA"),
+        ("minLimit", "MinLimit"),
+        ("_limit", " limit"),
+    ],
+)
+def test_the_name_of_a_number_is_read_as_words(name: str, read: str) -> None:
+    assert parameter(name) == read
 
 
 def test_what_makes_no_sense_in_the_address_is_passed_over(client: FlaskClient) -> None:
