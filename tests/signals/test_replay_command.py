@@ -91,6 +91,20 @@ def test_broken_rows_are_named_skipped_and_counted(folder):
     assert {row.split(",")[1] for row in done.stdout.splitlines()[1:]} == {"BAD", "GOOD"}
 
 
+@pytest.mark.parametrize("content", ["", "time,open,high,low,close,volume\n", "\n\n"])
+@pytest.mark.parametrize("chosen", [(), ("--timeframe", "1h")])
+def test_a_file_without_a_row_is_named_and_counted(folder, content, chosen):
+    alone = command("replay", folder, *chosen)
+    (folder / "EMPTY.csv").write_text(content)
+    done = command("replay", folder, *chosen)
+    assert (done.returncode, done.stdout) == (3, alone.stdout)
+    assert done.stderr.splitlines() == [f"{folder}/EMPTY.csv:1: the file holds no row", "1 rows skipped"]
+    (folder / "GOOD.csv").unlink()
+    nothing = command("replay", folder, *chosen)
+    assert nothing.returncode == 2
+    assert f"{folder}/EMPTY.csv:1: the file holds no row" in nothing.stderr
+
+
 def test_timeframe_that_does_not_fit_leaves_what_is_on_its_grid(folder):
     done = command("replay", folder, "--timeframe", "4h")
     assert done.returncode == 3

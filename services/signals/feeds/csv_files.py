@@ -166,6 +166,8 @@ def _read_file(
             rows.append(_Row(line, parsed))
         else:
             lost.append(RejectedRow(path, line, parsed))
+    if not rows and not lost:
+        lost.append(RejectedRow(path, 1, "the file holds no row"))
     try:
         chosen = timeframe or _most_frequent_step(rows)
     except ValueError as error:
