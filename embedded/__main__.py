@@ -134,6 +134,7 @@ def prepare(launch: LaunchSettings, parts: contextlib.ExitStack) -> Running:
         supervisor.start(house.loops)
         web = WebServer(house.mount)
         parts.callback(web.stop)
+    complaints.of_algorithms(house.set_aside)
     with step("NGINX"):
         apps = f"127.0.0.1:{web.port}"
         nginx = NginxServer.start(

@@ -1,9 +1,11 @@
-"""Warnings that the person at the terminal should see, such as a broken row of a data file."""
+"""What the person at the terminal should see: a broken row of a data file, a package that can't be loaded."""
 
 import contextlib
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from services.signals.algorithms.registry import SetAside
 
 SHOWN = 5
 FEED_LOGGER = "services.signals.feeds"
@@ -38,3 +40,9 @@ def of_the_feed() -> Iterator[None]:
             shown.append(f"… and {len(collector.lines) - SHOWN} more; they are in the log")
         for line in shown:
             print(f"boritrader: {line}", file=sys.stderr)
+
+
+def of_algorithms(set_aside: Iterable[SetAside]) -> None:
+    """Print of each installed algorithm that can't be loaded why not; all others run."""
+    for key, reason in set_aside:
+        print(f"boritrader: the algorithm {key} can't be loaded and does not run: {reason}", file=sys.stderr)

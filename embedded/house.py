@@ -30,6 +30,7 @@ from embedded.mount import Mount
 from embedded.processes import LOOPBACK, free_port
 from services.signals.feeds import feed_of, repaint_job_of
 from services.signals.feeds.csv_files import Recording
+from services.signals.offered import LINEUP
 from shared.bus.local import LocalBus
 from shared.db.engine import Database
 from shared.process import Loop
@@ -111,6 +112,8 @@ class House:
             "signals": services.signals.app.create_app(signals, databases["signals"]),
             "notify": services.notify.app.create_app(notify, databases["notify"]),
         }
+        self.set_aside = apps["signals"].extensions[LINEUP].set_aside
+        """The installed algorithms that can't be loaded."""
         self.mount = Mount(apps)
         self.feed = feed_of(signals, databases["signals"], recording)
         bus = LocalBus()

@@ -23,6 +23,7 @@ from embedded.processes import StartError, command_line, free_port, port_is_free
 from services.signals.feeds.plan import Plan
 from services.signals.feeds.replay import Rest
 from tests.signals.local_market import settings
+from tests.signals.packages import install
 from tests.support import wire
 from tests.support.person import Person, ask_until_prepared
 
@@ -237,17 +238,30 @@ def test_a_feed_with_nothing_to_show_says_why_before_anything_is_made(
     assert not (data_dir / "postgres").exists()
 
 
-def test_a_relative_feed_is_found_and_its_broken_rows_are_told(data_dir: Path) -> None:
+def test_a_relative_feed_is_found_and_what_is_broken_is_told(data_dir: Path) -> None:
     feed = data_dir.parent / "feed"
     feed.mkdir()
     rows = [f"2020-01-{day:02},1,2,0.5,1.5,10" for day in range(1, 9)]
     header, broken = "time,open,high,low,close,volume", "2020-01-09,1,2,0.5,x,1"
     (feed / "GOOD.csv").write_text("\n".join([header, *rows, broken]))
+    packages = data_dir.parent / "packages"
+    packages.mkdir()
+    install(packages, "broken_rules", "raise OSError('no licence')", {"broken": "broken_rules:Rules"})
     launched = Launched(
         data_dir,
-        {"PORT": str(free_port()), "FEED": f"replay:{os.path.relpath(feed, ROOT)}", "REPLAY_SPEED": "0"},
+        {
+            "PORT": str(free_port()),
+            "FEED": f"replay:{os.path.relpath(feed, ROOT)}",
+            "REPLAY_SPEED": "0",
+            "PYTHONPATH": str(packages),
+        },
     )
     launched.wait_ready()
     launched.process.send_signal(signal.SIGTERM)
     _, complaint = launched.process.communicate(timeout=STOP_SECONDS)
     assert f"boritrader: {feed / 'GOOD.csv'}:10: close is not a number: 'x'\n" in complaint
+    assert complaint.count("broken-rules") == 1
+    assert (
+        "boritrader: the algorithm broken can't be loaded and does not run: package broken-rules: importing"
+        " broken_rules:Rules raised OSError: no licence\n"
+    ) in complaint
