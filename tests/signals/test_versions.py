@@ -18,7 +18,8 @@ from shared.db.engine import Database
 from tests.signals import local_market, site
 from tests.signals.closing import ALL, close, close_all
 from tests.signals.market import batches, random_walk
-from tests.signals.test_runner import MakeDatabase
+from tests.signals.test_runner import MakeDatabase, MakeUrl
+from tests.signals.test_sharding import command
 
 OTHER = Lineup({"reversal_rsi": ReversalRsi(entry_rsi=30.0)}, None)
 
@@ -65,6 +66,23 @@ def test_no_process_starts_with_a_version_that_was_something_else(process: Any, 
     with pytest.raises(LineupError, match="version 1 of golden_crossover has run with entry_rsi=50"):
         process.loops(local_market.settings(url), database, LocalBus())
     database.dispose()
+
+
+@pytest.mark.parametrize("process", ["runner", "worker"])
+def test_a_process_ends_with_one_line_over_a_version_that_was_something_else(
+    process: str, database_url: MakeUrl
+) -> None:
+    url = database_url("signals")
+    database = Database(url, application_name="test")
+    versions.require(database, Lineup({"reversal_rsi": ReversalRsi(entry_rsi=30.0)}, None))
+    database.dispose()
+    done = command(url, process)
+    told = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    conflict = (
+        "boritrader: version 1 of reversal_rsi has run with entry_rsi=30, exit_rsi=65 and can't run with"
+        " entry_rsi=35, exit_rsi=65: give the algorithm another version"
+    )
+    assert (done.returncode, told) == (2, [conflict])
 
 
 def test_no_signal_is_stored_of_a_version_that_was_something_else(migrated: MakeDatabase) -> None:
