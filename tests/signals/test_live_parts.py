@@ -5,6 +5,7 @@ import math
 import pytest
 from sqlalchemy import text
 
+from services.signals.algorithms import ALGORITHMS
 from services.signals.errors import FeedError
 from services.signals.feeds import require_exchanges
 from services.signals.feeds.assembly import Assembly
@@ -86,6 +87,9 @@ def test_a_close_of_very_many_tickers_is_one_cycle_of_each_chain(migrated: MakeD
         assert cycles.all() == list(range(PARTITIONS))
         assert connection.execute(text("SELECT count(*) FROM ledger WHERE late")).scalar_one() == 0
         assert connection.execute(text("SELECT count(evaluated_in) FROM candle")).scalar_one() == len(names)
+        assert connection.execute(text("SELECT count(*) FROM view")).scalar_one() == len(names) * len(
+            ALGORITHMS
+        )
 
 
 def test_the_base_is_the_shortest_timeframe_that_an_algorithm_runs_on_unless_a_shorter_is_chosen() -> None:

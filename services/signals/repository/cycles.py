@@ -18,6 +18,9 @@ from services.signals.candles import Candle
 from services.signals.ledger.records import Record
 from services.signals.repository import partitions
 
+ROWS_AT_ONCE = 50_000
+"""A new pair has a row at a ticker's first close: of very many tickers one statement would be too slow."""
+
 
 class SignalRow(NamedTuple):
     """A signal that was not HOLD, in the columns' order."""
@@ -197,8 +200,8 @@ def _copy(session: Session, statement: LiteralString, lines: Iterable[str]) -> N
 
 
 def _insert_arrays(session: Session, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    if rows:
-        columns = zip(*rows, strict=True)
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        columns = zip(*rows[first : first + ROWS_AT_ONCE], strict=True)
         session.execute(
             text(statement), {f"c{index}": _array(column) for index, column in enumerate(columns)}
         )
