@@ -26,10 +26,17 @@ class StartError(Exception):
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nothing listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback address that nothing listens on, and that stays ours for a minute.
+
+    A connection that ends on it lingers there (TIME_WAIT). So long the kernel gives the port to nobody who
+    asks for any, a second call of this function among them; a server that names it gets it.
+    """
+    with socket.create_server((LOOPBACK, 0)) as probe:
+        address = probe.getsockname()
+        with socket.create_connection(address):
+            # the side that closes first is the one that lingers
+            probe.accept()[0].close()
+    return int(address[1])
 
 
 def port_is_free(port: int, address: str = LOOPBACK) -> bool:

@@ -175,6 +175,14 @@ def test_a_folder_that_can_not_be_made_is_one_line(private: Path) -> None:
         FolderLock(private / "file" / "below")
 
 
+def test_a_free_port_is_given_to_nobody_else_and_taken_by_who_names_it() -> None:
+    ports = {free_port() for _ in range(500)}
+    assert len(ports) == 500
+    for port in ports:
+        assert port_is_free(port)
+        socket.create_server(("127.0.0.1", port)).close()
+
+
 def test_nginx_says_which_port_is_taken(private: Path) -> None:
     write_site(private / "built")
     with socket.socket() as holder:

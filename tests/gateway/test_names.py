@@ -1,5 +1,6 @@
 """Services that are found by name, as in containers."""
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ def named(server_dir: Path, site: Path) -> Iterator[Named]:
             "SIGNALS_UPSTREAM": f"signals.test:{services['signals'].port}",
             "RESOLVER": f"{LOOPBACK}:{names.port} valid=1s",
         }
-        server = NginxServer.start(server_dir / f"named {port}", chosen)
+        server = NginxServer.start(Path(tempfile.mkdtemp(prefix="named ", dir=server_dir)), chosen)
         yield Named(port, names, services["signals"])
         server.stop()
     for service in services.values():
