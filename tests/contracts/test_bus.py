@@ -297,15 +297,15 @@ def test_one_cause_keeps_its_id_through_all_services(
 def test_stopping_in_the_middle_loses_nothing_and_doubles_nothing(
     buses: Buses, auth: Database, effects: Effects
 ) -> None:
-    middle = threading.Event()
+    middle, first = threading.Event(), Supervisor()
 
     def work(session: Session, envelope: Envelope[UserDeletedV1]) -> None:
         effects.note(session, envelope)
-        if envelope.data.user_id == "25":
+        if envelope.data.user_id == "25" and not middle.is_set():
             middle.set()
+            assert first._stop.wait(20)  # the work is not over before it shall stop
 
     subscription = effects.subscription("billing.events.v1", {UserDeletedV1: work})
-    first = Supervisor()
     first.start([buses.bus.consumer(subscription), buses.bus.relay(auth, service="auth")])
     tell(auth, *(deleted(str(n)) for n in range(100)))
     assert middle.wait(20)

@@ -139,7 +139,7 @@ class SlowServer:
                     return
 
 
-@pytest.mark.parametrize(("pieces", "pause"), [(1, 0.6), (100, 0.2)], ids=["steps", "trickle"])
+@pytest.mark.parametrize(("pieces", "pause"), [(1, 1.0), (100, 0.2)], ids=["steps", "trickle"])
 def test_a_mail_is_over_in_time_however_many_steps_it_takes(pieces: int, pause: float) -> None:
     server = SlowServer(pieces, pause)
     slow = transport_of(f"smtp://{LOOPBACK}:{server.port}", timeout=1.5)
@@ -147,7 +147,7 @@ def test_a_mail_is_over_in_time_however_many_steps_it_takes(pieces: int, pause: 
     try:
         with pytest.raises(Unavailable):
             slow.send(mail(), uuid.uuid4())
-        assert time.monotonic() - began < 2.2
+        assert time.monotonic() - began < 4  # all of its steps take six seconds and more
     finally:
         slow.close()
         server.stop()

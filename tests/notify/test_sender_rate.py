@@ -65,7 +65,7 @@ def test_a_sender_that_waits_for_its_turn_says_that_it_is_alive(
     try:
         eventually(lambda: states(database) == {"sent": 1, "sending": 1})
         before = len(beaten)
-        eventually(lambda: len(beaten) >= before + 2, seconds=5)
+        eventually(lambda: len(beaten) >= before + 2)
     finally:
         stop.set()
         thread.join(10)
@@ -82,7 +82,7 @@ class PatientSes:
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 try:
-                    meeting.wait(5)
+                    meeting.wait(12)
                     status, body = 200, {"MessageId": uuid.uuid4().hex}
                 except threading.BrokenBarrierError:
                     status, body = 400, {"message": "too few at once"}

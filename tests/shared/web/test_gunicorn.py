@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from embedded.processes import free_port
 from tests.shared.web.conftest import NOWHERE
 from tests.shared.web.person import PUBLIC_KEYS
 
@@ -36,8 +36,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         (folder / "demo_app.py").write_text(APP)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": f"{ROOT}:{folder}",
