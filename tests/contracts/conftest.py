@@ -52,6 +52,10 @@ class Buses:
         """The bus as another process sees it; the local one is for one process only."""
         return self.bus if self.url is None else self._make()
 
+    def relay(self, database: Database, *subscriptions: Subscription, service: str = "auth") -> Loop:
+        """A relay that makes the queues of these subscriptions first, so that each gets every event."""
+        return self.bus.relay(database, service=service, queues=[each.wants for each in subscriptions])
+
     def run(self, *loops: Loop) -> None:
         """Run loops until the test ends, as one process."""
         supervisor = Supervisor()

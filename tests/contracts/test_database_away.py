@@ -66,7 +66,7 @@ def test_immediate_stops_of_the_database_lose_and_double_nothing(
     with auth.transaction() as session:
         for n in range(200):
             outbox.add(session, UserDeletedV1(user_id=str(n)), aggregate_id="a", aggregate_version=n)
-    buses.run(buses.bus.consumer(subscription), buses.bus.relay(auth, service="auth"))
+    buses.run(buses.bus.consumer(subscription), buses.relay(auth, subscription))
     for event in reached.values():
         assert event.wait(30)
         fragile.crash()

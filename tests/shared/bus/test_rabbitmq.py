@@ -44,7 +44,8 @@ class Flow:
     def start(self) -> None:
         bus = RabbitBus(self.url, service="test", roles={}, retry_delays=(0.1,))
         subscription = Subscription(QUEUE, {UserDeletedV1: self.handler}, self.billing)
-        self.supervisor.start([bus.consumer(subscription), bus.relay(self.auth, service="auth")])
+        relay = bus.relay(self.auth, service="auth", queues=[subscription.wants])
+        self.supervisor.start([bus.consumer(subscription), relay])
 
     def note(self, session: Session, envelope: Envelope[Any]) -> None:
         session.execute(text("INSERT INTO effect (note) VALUES (:note)"), {"note": envelope.data.user_id})
@@ -175,13 +176,13 @@ def test_a_slow_handler_does_not_hold_up_the_connection(flow: Flow) -> None:
 
     flow.handler = slow
     stop, beats = threading.Event(), threading.Semaphore(0)
-    consumer = RabbitBus(flow.url, roles={}).consumer(
-        Subscription(QUEUE, {UserDeletedV1: slow}, flow.billing)
-    )
+    subscription = Subscription(QUEUE, {UserDeletedV1: slow}, flow.billing)
+    consumer = RabbitBus(flow.url, roles={}).consumer(subscription)
     thread = threading.Thread(target=consumer.run, args=(stop, beats.release))
     thread.start()
     relay = Supervisor()
-    relay.start([RabbitBus(flow.url, roles={}).relay(flow.auth, service="auth")])
+    publishing = RabbitBus(flow.url, roles={}).relay(flow.auth, service="auth", queues=[subscription.wants])
+    relay.start([publishing])
     flow.tell(1)
     assert entered.wait(20)
     while beats.acquire(blocking=False):
