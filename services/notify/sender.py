@@ -175,7 +175,7 @@ class MailSender:
             if self._listener is None:
                 self._listener = self._database.listen(deliveries.WAKE_CHANNEL)
                 return  # whatever was committed before we listened is looked for first
-            self._listener.wait(self._poll)
+            self._listener.wait(self._poll, stop)
         except psycopg.Error:
             self._stop_listening()
             stop.wait(self._poll)

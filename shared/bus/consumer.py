@@ -29,7 +29,7 @@ from shared.process import Beat
 ATTEMPTS_HEADER = "x-attempts"
 REASON_HEADER = "x-reason"
 QUEUE_HEADER = "x-queue"
-_LOOP_SECONDS = 1.0
+_LOOP_SECONDS = 0.2
 
 log = logs.logger(__name__)
 
@@ -144,7 +144,7 @@ class Consumer:
                 channel.basic_cancel(consumer_tag)
             while worker.is_alive:
                 beat()
-                connection.process_data_events(time_limit=_LOOP_SECONDS / 10)
+                connection.process_data_events(time_limit=_LOOP_SECONDS / 2)
             self._settle(channel, worker)
             # what was not begun goes back with the closing of the channel, at its place in the queue
         finally:

@@ -38,6 +38,8 @@ AWAY_SECONDS = 1.0
 WINDOW = 500
 _POLL_SECONDS = 0.02
 _IDLE_SECONDS = 1.0
+_LOOK_SECONDS = 0.2
+"""A loop that waits for something else looks this often whether it shall stop."""
 
 _KEEP_DEAD = text(
     "INSERT INTO dead_letter (consumer, message_id, type, payload, reason, attempts)"
@@ -157,7 +159,7 @@ class _LocalConsumer:
             beat()
             if not self._mailbox.subscription.ordered:
                 self._take_one(stop, beat)
-            elif self._mailbox.turn.acquire(timeout=_IDLE_SECONDS):
+            elif self._mailbox.turn.acquire(timeout=_LOOK_SECONDS):
                 # with several consumers too, only one of them may have a message
                 try:
                     self._take_one(stop, beat)
@@ -166,7 +168,7 @@ class _LocalConsumer:
 
     def _take_one(self, stop: threading.Event, beat: Beat) -> None:
         try:
-            pending = self._mailbox.queue.get(timeout=_IDLE_SECONDS)
+            pending = self._mailbox.queue.get(timeout=_LOOK_SECONDS)
         except queue.Empty:
             return
         verdict: Verdict | None = None
@@ -211,7 +213,7 @@ class _BroadcastLoop:
         while not stop.is_set():
             beat()
             try:
-                row = self.queue.get(timeout=_IDLE_SECONDS)
+                row = self.queue.get(timeout=_LOOK_SECONDS)
             except queue.Empty:
                 continue
             hand_over(self._broadcast, row.type, row.body)
@@ -232,7 +234,7 @@ class _LocalRelay:
     def run(self, stop: threading.Event, beat: Beat) -> None:
         while not stop.is_set():
             beat()
-            if self._turn.acquire(timeout=_IDLE_SECONDS):
+            if self._turn.acquire(timeout=_LOOK_SECONDS):
                 try:
                     self._relay(stop, beat)
                 finally:

@@ -42,7 +42,7 @@ class Wakeup:
             self._listen()
             return
         try:
-            self._listener.wait(seconds)
+            self._listener.wait(seconds, stop)
         except psycopg.Error:
             self._forget()
 

@@ -1,5 +1,7 @@
 """The one way into a service's PostgreSQL database, with time-outs on everything."""
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +17,8 @@ from shared.db.revisions import current_revision, newest_revision
 
 CONNECT_SECONDS = 3
 POOL_SECONDS = 3
+_LOOK_SECONDS = 0.2
+"""Who waits for a notification looks this often whether to stop."""
 SESSION_OPTIONS = (
     "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000"
     " -c timezone=UTC"
@@ -67,12 +71,16 @@ class Listener:
             self._connection.close()
             raise
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for a notification; False when none came in time.
+    def wait(self, seconds: float, stop: threading.Event) -> bool:
+        """Wait for a notification; False when none came in time, or soon after ``stop`` is set.
 
         Raises psycopg.Error when the connection is gone.
         """
-        return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
+        ends_at = time.monotonic() + seconds
+        while (left := ends_at - time.monotonic()) > 0 and not stop.is_set():
+            if any(True for _ in self._connection.notifies(timeout=min(left, _LOOK_SECONDS), stop_after=1)):
+                return True
+        return False
 
     def close(self) -> None:
         """Close the connection."""

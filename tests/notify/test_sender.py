@@ -74,7 +74,6 @@ def test_a_new_mail_wakes_the_sender_without_waiting_for_its_poll(
     handle(database, changed(change("BTCUSD")))
     eventually(lambda: states(database) == {"sent": 2})
     stop.set()
-    people(database, 2)  # and this wakes it to see that it shall stop
     thread.join(10)
     assert not thread.is_alive()
 

@@ -1,5 +1,6 @@
 """The messaging tables, their purge, and the wake-up of the relay."""
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import uuid4
@@ -65,11 +66,21 @@ def test_an_event_outside_of_the_registry_is_refused(migrated: Migrated) -> None
 
 def test_a_commit_wakes_the_listener(migrated: Migrated) -> None:
     database = migrated("messaging")
-    listener = database.listen(outbox.CHANNEL)
-    assert not listener.wait(0.05)
+    listener, stop = database.listen(outbox.CHANNEL), threading.Event()
+    assert not listener.wait(0.05, stop)
     with database.transaction() as session:
         outbox.add(session, UserDeletedV1(user_id="u"), aggregate_id="u", aggregate_version=1)
-    assert listener.wait(5)
+    assert listener.wait(5, stop)
+    listener.close()
+
+
+def test_who_waits_for_a_commit_stops_when_asked_to(migrated: Migrated) -> None:
+    listener, stop = migrated("messaging").listen(outbox.CHANNEL), threading.Event()
+    waiting = threading.Thread(target=listener.wait, args=(600, stop))
+    waiting.start()
+    stop.set()
+    waiting.join(10)
+    assert not waiting.is_alive()
     listener.close()
 
 
