@@ -184,8 +184,9 @@ class LiveServer:
         heartbeat_at = time.monotonic() + self._heartbeat
         while not stop.is_set():
             beat()
+            rest = max(0.0, heartbeat_at - time.monotonic())
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self._poll)
+                await asyncio.wait_for(self._news.wait(), min(self._poll, rest))
             self._news.clear()
             try:
                 while await self._hand_out_batch():
