@@ -1,4 +1,4 @@
-"""Databases that tests of one module share."""
+"""Databases that tests share, or copy."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,42 +9,63 @@ from shared.db.engine import Database
 from tests.conftest import _Templates
 from tests.signals import site
 
-StandingDatabases = Callable[[str], Database]
+Fill = Callable[[Database], object]
+Copied = Callable[[Fill], Database]
 
 
-@pytest.fixture(scope="module")
-def standing_databases(postgres: PostgresServer, _templates: _Templates) -> Iterator[StandingDatabases]:
-    """``standing_databases("signals")`` is a fresh database that lives as long as the module's tests.
+class _Originals:
+    """Databases of signals as functions have filled them, each made once and then copied."""
 
-    For tests that read only: to fill one takes seconds.
-    """
-    made: list[tuple[str, Database]] = []
+    def __init__(self, server: PostgresServer, templates: _Templates) -> None:
+        self._server = server
+        self._templates = templates
+        self._names: dict[Fill, str] = {}
 
-    def make(service: str) -> Database:
-        name = _templates.copy(service)
-        made.append((name, Database(postgres.url(name), application_name=f"test-{service}")))
-        return made[-1][1]
+    def copies(self) -> Iterator[Copied]:
+        """What makes copies, which live until it is asked to go on."""
+        made: list[tuple[str, Database]] = []
 
-    yield make
-    for name, database in made:
-        database.dispose()
-        _templates.drop(name)
+        def make(fill: Fill) -> Database:
+            name = self._templates.copy_of(self._name(fill))
+            made.append((name, self._open(name)))
+            return made[-1][1]
+
+        yield make
+        for name, database in made:
+            database.dispose()
+            self._templates.drop(name)
+
+    def _name(self, fill: Fill) -> str:
+        if fill not in self._names:
+            name = self._templates.copy("signals")
+            database = self._open(name)
+            fill(database)
+            database.dispose()
+            self._names[fill] = name
+        return self._names[fill]
+
+    def _open(self, name: str) -> Database:
+        return Database(self._server.url(name), application_name="test", pool_size=10)
 
 
 @pytest.fixture(scope="session")
-def _filled(postgres: PostgresServer, _templates: _Templates) -> str:
-    name = _templates.copy("signals")
-    database = Database(postgres.url(name), application_name="test")
-    site.fill(database)
-    database.dispose()
-    return name
+def _originals(postgres: PostgresServer, _templates: _Templates) -> _Originals:
+    return _Originals(postgres, _templates)
 
 
 @pytest.fixture
-def filled(postgres: PostgresServer, _templates: _Templates, _filled: str) -> Iterator[Database]:
-    """A database of one's own with the market of `site.fill`, which takes seconds once and is copied."""
-    name = _templates.copy_of(_filled)
-    database = Database(postgres.url(name), application_name="test", pool_size=10)
-    yield database
-    database.dispose()
-    _templates.drop(name)
+def copied(_originals: _Originals) -> Iterator[Copied]:
+    """``copied(fill)`` is a database of one's own as a function leaves it, which does so once a session."""
+    yield from _originals.copies()
+
+
+@pytest.fixture(scope="module")
+def kept_copied(_originals: _Originals) -> Iterator[Copied]:
+    """The same for what the tests of a module read together."""
+    yield from _originals.copies()
+
+
+@pytest.fixture
+def filled(copied: Copied) -> Database:
+    """A database of one's own with the market of `site.fill`."""
+    return copied(site.fill)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 from apiflask import APIFlask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from services.signals.app import create_app
 from services.signals.repository import feeds
@@ -24,6 +25,14 @@ def fill(database: Database, tickers: int = 5, steps: int = 170) -> None:
     closing.close_all(database, market.batches(closes, volumes=volumes))
     with database.transaction() as session:
         feeds.open_feed(session, "test", "replay", SOURCE)
+
+
+def fill_with_silence(database: Database) -> None:
+    """The same market, of which T1 has fallen silent, and whose newest changes were decided late."""
+    fill(database)
+    with database.transaction() as session:
+        session.execute(text("UPDATE ticker SET stale_since = '2020-01-08 06:00Z' WHERE ticker = 'T1'"))
+        session.execute(text("UPDATE view_change SET late = true WHERE close_time > '2020-01-07Z'"))
 
 
 def app(database: Database, **chosen: object) -> APIFlask:

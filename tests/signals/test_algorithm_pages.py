@@ -20,8 +20,10 @@ from services.signals.ledger.records import PARTITIONS
 from services.signals.pages import parameter
 from services.signals.record_pages import percent, signed_percent
 from services.signals.repository import feeds, performance
+from services.signals.runner import Runner
 from shared.db.engine import Database
 from tests.signals import closing, market, site
+from tests.signals.conftest import Copied
 from tests.signals.test_runner import MakeDatabase
 
 FEE = 0.001
@@ -47,19 +49,16 @@ def close_all(database: Database, shard: Shard, batches: list[CandleBatch]) -> N
             service.close_candles(session, shard, event, timedelta(hours=1))
 
 
-@pytest.fixture
-def shard() -> Shard:
-    return Shard(range(PARTITIONS), closing.ALL)
-
-
-@pytest.fixture
-def database(migrated: MakeDatabase, shard: Shard) -> Database:
-    database = migrated("signals")
-    close_all(database, shard, daily_batches(DAYS))
+def fill(database: Database) -> None:
+    close_all(database, Shard(range(PARTITIONS), closing.ALL), daily_batches(DAYS))
     with database.transaction() as session:
         feeds.open_feed(session, "test", "replay", site.SOURCE)
     windows.refresh(database)
-    return database
+
+
+@pytest.fixture
+def database(copied: Copied) -> Database:
+    return copied(fill)
 
 
 @pytest.fixture
@@ -270,10 +269,10 @@ def test_before_the_first_candle_the_page_says_that_it_waits(migrated: MakeDatab
     assert "Not worked out yet" in page
 
 
-def test_only_what_is_behind_is_worked_out_again(database: Database, shard: Shard) -> None:
+def test_only_what_is_behind_is_worked_out_again(database: Database) -> None:
     assert windows.refresh(database) == 0
     more = daily_batches(DAYS + 1)[-1]
-    close_all(database, shard, [more])
+    closing.close(database, Runner(0, 1, closing.ALL), more, DAYS + 1)
     assert windows.refresh(database) == 3
     with database.read() as connection:
         rows = performance.page(connection, KEY, 30, "ticker", offset=0, limit=10)

@@ -22,14 +22,13 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from sqlalchemy import text
 
 from services.signals.algorithms import ALGORITHMS
 from shared.db.engine import Database
 from shared.web.paging import encode_cursor
 from tests.shared.web.person import headers
 from tests.signals import site
-from tests.signals.conftest import StandingDatabases
+from tests.signals.conftest import Copied
 
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance,
@@ -81,14 +80,9 @@ def queries(operation: Any) -> st.SearchStrategy[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def database(standing_databases: StandingDatabases) -> Database:
+def database(kept_copied: Copied) -> Database:
     """A market with changes that were late and a ticker that fell silent."""
-    database = standing_databases("signals")
-    site.fill(database)
-    with database.transaction() as session:
-        session.execute(text("UPDATE ticker SET stale_since = '2020-01-08 06:00Z' WHERE ticker = 'T1'"))
-        session.execute(text("UPDATE view_change SET late = true WHERE close_time > '2020-01-07Z'"))
-    return database
+    return kept_copied(site.fill_with_silence)
 
 
 @pytest.fixture(scope="module")

@@ -9,19 +9,14 @@ from sqlalchemy import text
 
 from shared.db.engine import Database
 from tests.signals import site
-from tests.signals.conftest import StandingDatabases
+from tests.signals.conftest import Copied
 from tests.signals.test_pages import cells, page, stored_views
 
 
 @pytest.fixture(scope="module")
-def database(standing_databases: StandingDatabases) -> Database:
+def database(kept_copied: Copied) -> Database:
     """A market of which T1 has fallen silent, and whose newest changes were decided late."""
-    database = standing_databases("signals")
-    site.fill(database)
-    with database.transaction() as session:
-        session.execute(text("UPDATE ticker SET stale_since = '2020-01-08 06:00Z' WHERE ticker = 'T1'"))
-        session.execute(text("UPDATE view_change SET late = true WHERE close_time > '2020-01-07Z'"))
-    return database
+    return kept_copied(site.fill_with_silence)
 
 
 @pytest.fixture

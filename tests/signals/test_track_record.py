@@ -15,6 +15,7 @@ from services.signals.repository import outcomes
 from services.signals.runner import Runner
 from shared.db.engine import Database
 from tests.signals import closing, market
+from tests.signals.conftest import Copied
 from tests.signals.test_runner import MakeDatabase
 
 STEPS, TICKERS = 200, 6
@@ -37,11 +38,13 @@ def batches() -> Iterator[CandleBatch]:
             yield batch.take(places[1::2])
 
 
-@pytest.fixture
-def database(migrated: MakeDatabase) -> Database:
-    database = migrated("signals")
+def fill(database: Database) -> None:
     closing.close_all(database, batches())
-    return database
+
+
+@pytest.fixture
+def database(copied: Copied) -> Database:
+    return copied(fill)
 
 
 def rows(database: Database) -> dict[str, list[tuple[object, ...]]]:
@@ -247,9 +250,7 @@ def test_a_record_that_was_touched_stops_its_chain_and_is_named(
     assert said == sorted((f"chain {chain}, {words}" for chain in chains), key=said.index)
 
 
-def test_a_late_record_counts_and_is_told_apart(migrated: MakeDatabase) -> None:
-    database = migrated("signals")
-    closing.close_all(database, batches())
+def test_a_late_record_counts_and_is_told_apart(database: Database) -> None:
     track_record.follow(database)
     with database.read() as connection:
         late = sum(

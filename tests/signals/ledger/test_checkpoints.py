@@ -14,6 +14,7 @@ from services.signals.lineup import Lineup
 from services.signals.runner import Runner
 from shared.db.engine import Database
 from tests.signals.closing import ALL, close, close_all, stored
+from tests.signals.conftest import Copied
 from tests.signals.market import batches, random_walk
 from tests.signals.test_runner import MakeDatabase
 
@@ -23,6 +24,14 @@ FEW = Lineup({key: ALGORITHMS[key] for key in ("golden_crossover", "reversal_rsi
 
 def market(days: int, tickers: int = 3) -> list[CandleBatch]:
     return list(batches(random_walk(days * DAY, tickers, seed=5)))
+
+
+def two_days(database: Database) -> None:
+    close_all(database, market(3)[: 2 * DAY])
+
+
+def three_days(database: Database) -> None:
+    close_all(database, market(3))
 
 
 def records(database: Database, ticker: str = "T0") -> list[dict[str, Any]]:
@@ -36,17 +45,21 @@ def checkpoints(database: Database) -> list[Any]:
         return list(connection.execute(text("SELECT * FROM checkpoint ORDER BY partition, sequence")))
 
 
+def go_on(database: Database, whole: list[CandleBatch], start: int, stop: int | None = None) -> None:
+    """Close the batches from one place to another with a new runner."""
+    runner = Runner(0, 1, ALL)
+    for number, batch in enumerate(whole[start:stop], start=start + 1):
+        close(database, runner, batch, number)
+
+
 def restarted(database: Database, whole: list[CandleBatch], *, every: int) -> None:
     """Close batches with a new runner for each `every` of them."""
     for start in range(0, len(whole), every):
-        runner = Runner(0, 1, ALL)
-        for number, batch in enumerate(whole[start : start + every], start=start + 1):
-            close(database, runner, batch, number)
+        go_on(database, whole, start, start + every)
 
 
-def test_the_first_record_of_a_day_names_the_state_before_it(migrated: MakeDatabase) -> None:
-    database = migrated("signals")
-    close_all(database, market(2))
+def test_the_first_record_of_a_day_names_the_state_before_it(copied: Copied) -> None:
+    database = copied(two_days)
     named = {each["close_time"]: each["checkpoint"] for each in records(database) if "checkpoint" in each}
     assert list(named) == [f"2020-01-0{day}T00:00:00Z" for day in (2, 3)]
     kept = [each for each in checkpoints(database) if each.partition == partition_of("T0")]
@@ -71,17 +84,14 @@ def test_restarts_change_no_byte_of_chains_and_states(migrated: MakeDatabase, ev
     assert stored(broken) == stored(unbroken)
 
 
-def test_candles_before_the_checkpoint_are_not_read(migrated: MakeDatabase) -> None:
-    unbroken, restored = migrated("signals"), migrated("signals")
+def test_candles_before_the_checkpoint_are_not_read(copied: Copied) -> None:
+    unbroken, restored = copied(three_days), copied(two_days)
     whole = market(3)
-    close_all(unbroken, whole)
-    close_all(restored, whole[: 2 * DAY + 5])
+    go_on(restored, whole, 2 * DAY, 2 * DAY + 5)
     before = "DELETE FROM candle WHERE open_time < CAST('2020-01-02T23:00Z' AS timestamptz)"
     with restored.transaction() as session:
         session.execute(text(before))
-    runner = Runner(0, 1, ALL)
-    for number, batch in enumerate(whole[2 * DAY + 5 :], start=2 * DAY + 6):
-        close(restored, runner, batch, number)
+    go_on(restored, whole, 2 * DAY + 5)
     with unbroken.transaction() as session:
         session.execute(text(before))
     assert stored(restored) == stored(unbroken)
@@ -113,20 +123,17 @@ def test_history_of_a_new_ticker_that_came_after_the_checkpoint_is_read_again(mi
 
 
 def test_another_lineup_takes_a_state_at_its_first_record_and_an_indicator_that_it_lacks_is_rebuilt(
-    migrated: MakeDatabase, caplog: pytest.LogCaptureFixture
+    migrated: MakeDatabase, copied: Copied, caplog: pytest.LogCaptureFixture
 ) -> None:
-    database, alone = migrated("signals"), migrated("signals")
+    database, alone = migrated("signals"), copied(three_days)
     whole = market(3)
     change = 2 * DAY + 5
     close_all(database, whole[:change], Runner(0, 1, FEW))
-    runner = Runner(0, 1, ALL)
-    for number, batch in enumerate(whole[change:], start=change + 1):
-        close(database, runner, batch, number)
+    go_on(database, whole, change)
     assert "a checkpoint is passed over" in caplog.text
     named = [each["close_time"] for each in records(database) if "checkpoint" in each]
     assert named[-2:] == ["2020-01-03T06:00:00Z", "2020-01-04T00:00:00Z"]
 
-    close_all(alone, whole)
     signals = (
         "SELECT * FROM signal WHERE open_time >= CAST('2020-01-03T05:00Z' AS timestamptz) ORDER BY 1, 2, 3"
     )
@@ -150,17 +157,13 @@ SPOIL = {
 
 @pytest.mark.parametrize("how", SPOIL)
 def test_a_state_that_its_record_does_not_name_is_passed_over_for_the_candles(
-    migrated: MakeDatabase, caplog: pytest.LogCaptureFixture, how: str
+    copied: Copied, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
-    unbroken, broken = migrated("signals"), migrated("signals")
+    unbroken, broken = copied(three_days), copied(two_days)
     whole = market(3)
-    close_all(unbroken, whole)
-    close_all(broken, whole[: 2 * DAY])
     with broken.transaction() as session:
         spoilt = session.execute(text(f"{SPOIL[how]} WHERE close_time = '2020-01-03' RETURNING sequence"))
         assert spoilt.all()
-    runner = Runner(0, 1, ALL)
-    for number, batch in enumerate(whole[2 * DAY :], start=2 * DAY + 1):
-        close(broken, runner, batch, number)
+    go_on(broken, whole, 2 * DAY)
     assert "a checkpoint is passed over" in caplog.text
     assert stored(broken)["ledger"] == stored(unbroken)["ledger"]
