@@ -28,6 +28,7 @@ from benchmarks.engine.intake import intake_rows  # noqa: E402
 from benchmarks.engine.ours import Limit, Ours, OursExplained  # noqa: E402
 from benchmarks.engine.peers import Start, Way  # noqa: E402
 from benchmarks.engine.rules import KEYS, FloatArray  # noqa: E402
+from services.signals.candles import read_only  # noqa: E402
 
 TICKERS = 10_000
 WINDOW = 500
@@ -83,7 +84,7 @@ class Market:
     def after(self, candles: int, tickers: int) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Close and volume of the candles from a number on, for the first tickers."""
         for close, volume in zip(self.closes[candles:], self.volumes[candles:], strict=True):
-            yield close[:tickers].copy(), volume[:tickers].copy()
+            yield read_only(close[:tickers].copy()), read_only(volume[:tickers].copy())
 
 
 def contestants() -> list[Contestant]:
@@ -109,9 +110,9 @@ def measure(everybody: list[Contestant], market: Market) -> None:
     ways = {each.kind: (each.kind(start.of(each.tickers)), each) for each in everybody}
     streams = {each.kind: market.after(WINDOW, each.tickers) for each in everybody}
     for close, volume in islice(market.after(WINDOW, TICKERS), CHECKED):
-        expected = reference.close(close, volume)
+        expected = reference.codes(reference.close(close, volume))
         for way, each in ways.values():
-            said = way.close(*next(streams[each.kind]))
+            said = way.codes(way.close(*next(streams[each.kind])))
             different = int((said != expected[:, : each.tickers]).sum())
             if different:
                 raise SystemExit(f"{each.kind.name}: {different} signals differ from the engine's")

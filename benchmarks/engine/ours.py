@@ -43,9 +43,13 @@ class Ours(Way):
             CandleBatch("1h", self._closed, self._tickers, close, close, close, close, volume)
         )
 
-    def close(self, close: FloatArray, volume: FloatArray) -> CodeArray:
+    def close(self, close: FloatArray, volume: FloatArray) -> StepResult:
         """Evaluate one candle of each ticker."""
-        return _codes(self.step(close, volume).signals)
+        return self.step(close, volume)
+
+    def codes(self, closed: StepResult) -> CodeArray:
+        """The signals of a step."""
+        return _codes(closed.signals)
 
     def _note(self, result: StepResult, close: FloatArray) -> None:
         """Keep who holds what, for the others to start from."""
@@ -64,11 +68,11 @@ class OursExplained(Ours):
 
     name = "this engine, with the why of each change"
 
-    def close(self, close: FloatArray, volume: FloatArray) -> CodeArray:
+    def close(self, close: FloatArray, volume: FloatArray) -> StepResult:
         """Evaluate one candle of each ticker."""
         result = self.step(close, volume)
         assert isinstance(result.changes, list)
-        return _codes(result.signals)
+        return result
 
 
 class Limit(Way):

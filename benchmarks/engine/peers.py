@@ -51,8 +51,13 @@ class Way(ABC):
         """Make its state."""
 
     @abstractmethod
-    def close(self, close: FloatArray, volume: FloatArray) -> CodeArray:
+    def close(self, close: FloatArray, volume: FloatArray) -> Any:
         """Evaluate one candle of each ticker."""
+
+    def codes(self, closed: Any) -> CodeArray:
+        """The signals in what `close` gave."""
+        codes: CodeArray = closed
+        return codes
 
 
 class _Frames(Way):

@@ -26,6 +26,17 @@ COLUMNS = ("open", "high", "low", "close", "volume")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def read_only(values: FloatArray) -> FloatArray:
+    """The same array, which nobody writes to from now on."""
+    values.setflags(write=False)
+    return values
+
+
+def kept(values: FloatArray) -> FloatArray:
+    """The values in memory that nobody writes to: the array's own if it can't be written, else a copy's."""
+    return values if values.base is None and not values.flags.writeable else read_only(values.copy())
+
+
 def length_of(timeframe: str) -> timedelta:
     """The length of a timeframe. Raises ValueError for an unknown name."""
     try:

@@ -5,7 +5,7 @@ once, on arrays of shape (tickers,). Nothing is recomputed, no clock is read: wh
 on the candles each ticker had, bit for bit, whatever tickers stand beside it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.signals.algorithms.base import Algorithm, Condition, Frame, Rule, Why
-from services.signals.candles import COLUMNS, EPOCH, CandleBatch, FloatArray, length_of
+from services.signals.algorithms.base import Algorithm, Condition, Frame, Rule
+from services.signals.candles import COLUMNS, EPOCH, CandleBatch, FloatArray, kept, length_of, read_only
 from services.signals.indicators import IndicatorSet, IntArray, Rows, Step, grown
 from services.signals.state import EngineState, IncompleteState, StateArray
 
@@ -65,35 +65,36 @@ class Failure(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
-    """The tickers whose view of one algorithm turned: their places in the batch, and why."""
+class _Turns:
+    """The views that turned in one step, by algorithm as the engine lists them, then as in the batch.
 
-    algorithm: Algorithm
+    `numbers` are the algorithms' places in the engine and `indices` the tickers' in the batch; `held` is
+    what the view was, `said` what it is now. All have the shape (turned views,).
+    """
+
+    numbers: NDArray[np.intp]
     indices: NDArray[np.intp]
     held: CodeArray
-    bought: NDArray[np.bool_]
-    entries: Why
-    exits: Why
+    said: CodeArray
 
-    @classmethod
-    def of(
-        cls, algorithm: Algorithm, held: CodeArray, signal: CodeArray, *, entry: Rule, exit_: Rule
-    ) -> "_Turn":
-        """The turn of those whose signal is not HOLD and not the view they held."""
-        indices = np.flatnonzero((signal != HOLD) & (signal != held))
-        bought = signal[indices] == BUY
-        entries, exits = entry.why("entry", indices[bought]), exit_.why("exit", indices[~bought])
-        return cls(algorithm, indices, held[indices], bought, entries, exits)
-
-    def changes(self, batch: CandleBatch) -> Iterator[ViewChange]:
-        """The view changes, in the batch's order."""
-        entries, exits = iter(self.entries.conditions()), iter(self.exits.conditions())
-        key, version, tickers = self.algorithm.key, self.algorithm.version, batch.tickers
-        closes = batch.close[self.indices].tolist()
-        rows = zip(self.indices.tolist(), self.held.tolist(), self.bought.tolist(), closes, strict=True)
-        for index, held, bought, close in rows:
-            to_view, why = (Signal.BUY, next(entries)) if bought else (Signal.SELL, next(exits))
-            yield ViewChange(key, version, tickers[index], _SIGNALS[held], to_view, close, why)
+    def changes(
+        self, batch: CandleBatch, algorithms: tuple[Algorithm, ...], rules: Mapping[int, tuple[Rule, Rule]]
+    ) -> Iterator[ViewChange]:
+        """Each of them, with what its algorithm's rules (entry and exit, by its number) saw."""
+        ends = np.searchsorted(self.numbers, np.arange(len(algorithms)), side="right").tolist()
+        for number, (begin, end) in enumerate(zip([0, *ends], ends, strict=False)):
+            if begin == end:
+                continue
+            own, algorithm, (entry, exit_) = slice(begin, end), algorithms[number], rules[number]
+            indices, bought = self.indices[own], self.said[own] == BUY
+            entries = iter(entry.why("entry", indices[bought]).conditions())
+            exits = iter(exit_.why("exit", indices[~bought]).conditions())
+            key, version, tickers = algorithm.key, algorithm.version, batch.tickers
+            closes = batch.close[indices].tolist()
+            rows = zip(indices.tolist(), self.held[own].tolist(), bought.tolist(), closes, strict=True)
+            for index, held, buys, close in rows:
+                to_view, why = (Signal.BUY, next(entries)) if buys else (Signal.SELL, next(exits))
+                yield ViewChange(key, version, tickers[index], _SIGNALS[held], to_view, close, why)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,9 @@ class StepResult:
     views: Mapping[str, CodeArray]
     indicators: Mapping[str, FloatArray]
     failures: list[Failure]
-    turns: list[_Turn]
+    _turns: _Turns | None
+    _algorithms: tuple[Algorithm, ...]
+    _rules: Mapping[int, tuple[Rule, Rule]]
 
     @cached_property
     def changes(self) -> list[ViewChange]:
@@ -117,63 +120,77 @@ class StepResult:
 
         Made when first asked for: a backtest over arrays does not pay for explanations.
         """
-        return [change for turn in self.turns for change in turn.changes(self.batch)]
+        if self._turns is None:
+            return []
+        return list(self._turns.changes(self.batch, self._algorithms, self._rules))
 
 
-class _Position:
-    """State of one algorithm: view and entry price per ticker, and the highest close if it follows it."""
+class _Positions:
+    """View and entry price of every algorithm and ticker, arrays of shape (algorithms, capacity).
 
-    def __init__(self, *, follows_highest_close: bool) -> None:
-        self.views: CodeArray = np.zeros(0, dtype=np.int8)
-        self.entry_prices: FloatArray = np.zeros(0)
-        self.highest_closes: FloatArray | None = np.zeros(0) if follows_highest_close else None
+    And of those algorithms that follow it, by their number, the highest close since entry: (capacity,).
+    """
+
+    def __init__(self, algorithms: Sequence[Algorithm]) -> None:
+        self.views: CodeArray = np.zeros((len(algorithms), 0), dtype=np.int8)
+        self.entry_prices: FloatArray = np.zeros((len(algorithms), 0))
+        self.highest_closes: dict[int, FloatArray] = {
+            number: np.zeros(0) for number, each in enumerate(algorithms) if each.follows_highest_close
+        }
 
     def grow(self, capacity: int) -> None:
         self.views = grown(self.views, capacity, HOLD)
         self.entry_prices = grown(self.entry_prices, capacity, np.nan)
-        if self.highest_closes is not None:
-            self.highest_closes = grown(self.highest_closes, capacity, np.nan)
+        self.highest_closes = {
+            number: grown(highest, capacity, np.nan) for number, highest in self.highest_closes.items()
+        }
 
-    def snapshot(self, rows: IntArray) -> dict[str, StateArray]:
-        """Its state of some rows, by the names of EngineState behind the algorithm's key."""
-        parts: dict[str, StateArray] = {"view": self.views[rows], "entry_price": self.entry_prices[rows]}
-        if self.highest_closes is not None:
-            parts["highest_close"] = self.highest_closes[rows]
+    def snapshot(self, number: int, rows: IntArray) -> dict[str, StateArray]:
+        """The state of one algorithm for some rows, by the names of EngineState behind its key."""
+        parts = {"view": self.views[number, rows], "entry_price": self.entry_prices[number, rows]}
+        if number in self.highest_closes:
+            parts["highest_close"] = self.highest_closes[number][rows]
         return parts
 
-    def lacks_highest_close(self, parts: Mapping[str, StateArray]) -> bool:
-        """Whether a state knows entries of it, but not the highest closes since."""
-        return self.highest_closes is not None and "view" in parts and "highest_close" not in parts
+    def lacks_highest_close(self, number: int, parts: Mapping[str, StateArray]) -> bool:
+        """Whether a state knows entries of an algorithm, but not the highest closes since."""
+        return number in self.highest_closes and "view" in parts and "highest_close" not in parts
 
-    def restore(self, rows: IntArray, parts: Mapping[str, StateArray]) -> None:
+    def restore(self, number: int, rows: IntArray, parts: Mapping[str, StateArray]) -> None:
         """Take back what `snapshot` gave; HOLD without an entry where it gave nothing."""
-        self.views[rows] = parts.get("view", HOLD)
-        self.entry_prices[rows] = parts.get("entry_price", np.nan)
-        if self.highest_closes is not None:
-            self.highest_closes[rows] = parts.get("highest_close", np.nan)
+        self.views[number, rows] = parts.get("view", HOLD)
+        self.entry_prices[number, rows] = parts.get("entry_price", np.nan)
+        if number in self.highest_closes:
+            self.highest_closes[number][rows] = parts.get("highest_close", np.nan)
 
-    def followed(self, rows: Rows, close: FloatArray) -> FloatArray | None:
-        """The highest closes since entry once these closes have come; None if it does not follow them."""
-        if self.highest_closes is None:
+    def followed(self, number: int, rows: Rows, close: FloatArray) -> FloatArray | None:
+        """The highest closes since entry once these closes have come; None if nobody follows them."""
+        if number not in self.highest_closes:
             return None
-        highest: FloatArray = np.maximum(self.highest_closes[rows], close)
-        self.highest_closes[rows] = highest
+        highest = read_only(np.maximum(self.highest_closes[number][rows], close))
+        self.highest_closes[number][rows] = highest
         return highest
 
-    def turn(self, rows: Rows, turned: NDArray[np.intp], signal: CodeArray, close: FloatArray) -> CodeArray:
-        """Turn the views of the step's tickers at `turned` to their signal; the views after it.
+    def turn(self, rows: Rows, signals: CodeArray, close: FloatArray) -> tuple[CodeArray, _Turns]:
+        """Turn the views whose signal is not HOLD and not what they are; the views after it, and which.
 
-        BUY notes the close as the entry price, SELL ends it.
+        Signals and views have the shape (algorithms, tickers of the step). BUY notes the close as the
+        entry price, SELL ends it.
         """
-        views = self.views[rows].copy()
-        views[turned] = signal[turned]
-        self.views[rows] = views
-        places = turned if isinstance(rows, slice) else rows[turned]
-        entries = np.where(signal[turned] == BUY, close[turned], np.nan)
-        self.entry_prices[places] = entries
-        if self.highest_closes is not None:
-            self.highest_closes[places] = entries
-        return views
+        views = self.views[:, rows].copy()
+        turned = np.flatnonzero((signals != HOLD) & (signals != views))
+        numbers = turned // close.size
+        indices = turned - numbers * close.size
+        held, said = views.ravel()[turned], signals.ravel()[turned]
+        views.ravel()[turned] = said
+        self.views[:, rows] = views
+        places = indices if isinstance(rows, slice) else rows[indices]
+        entries = np.where(said == BUY, close[indices], np.nan)
+        self.entry_prices[numbers, places] = entries
+        for number, highest in self.highest_closes.items():
+            own = numbers == number
+            highest[places[own]] = entries[own]
+        return views, _Turns(numbers, indices, held, said)
 
 
 class Engine:
@@ -194,10 +211,9 @@ class Engine:
             raise ValueError(f"an algorithm stands twice in {', '.join(keys)}")
         needed = {name for algorithm in self.algorithms for name in algorithm.indicators}
         self._indicators = IndicatorSet(needed.union(indicators))
-        self._names = {each.key: frozenset(COLUMNS + tuple(each.indicators)) for each in self.algorithms}
-        self._positions = {
-            each.key: _Position(follows_highest_close=each.follows_highest_close) for each in self.algorithms
-        }
+        self._names = {each.key: tuple({*COLUMNS, *each.indicators}) for each in self.algorithms}
+        self._numbers = {key: number for number, key in enumerate(keys)}
+        self._positions = _Positions(self.algorithms)
         self._rows: dict[str, int] = {}
         self._capacity = 0
         self._counts: IntArray = np.zeros(0, dtype=np.int64)
@@ -205,7 +221,9 @@ class Engine:
         self._latest: dict[str, FloatArray] = {name: np.zeros(0) for name in COLUMNS + self._indicators.names}
         self._last_tickers: tuple[str, ...] = ()
         self._last_rows: Rows = slice(0, 0)
+        self._spread = 0, 0
         self._recent: dict[str, FloatArray] = {}
+        self._recent_opened = 0
 
     @property
     def tickers(self) -> tuple[str, ...]:
@@ -221,9 +239,9 @@ class Engine:
         if batch.timeframe != self.timeframe:
             raise ValueError(f"a batch of {batch.timeframe} in an engine of {self.timeframe}")
         if not batch.tickers:
-            nothing = {key: _no_codes(0) for key in self._positions}
+            nothing = {key: np.zeros(0, dtype=np.int8) for key in self._numbers}
             unknown = {name: np.zeros(0) for name in self._indicators.names}
-            return StepResult(batch, nothing, nothing, unknown, [], [])
+            return StepResult(batch, nothing, nothing, unknown, [], None, self.algorithms, {})
         rows = self._rows_of(batch.tickers)
         with np.errstate(all="ignore"):  # a warm-up's NaN and an algorithm's own arithmetic are no events
             return self._advance(rows, batch)
@@ -235,22 +253,24 @@ class Engine:
         `held` does not name has the view HOLD; one that the engine has not seen is passed over. Where the
         candles gave another entry, the highest close since it is the entry price or the last close.
         """
-        position = self._positions.get(algorithm)
-        if position is None:
+        number = self._numbers.get(algorithm)
+        if number is None:
             return
-        stepped = position.entry_prices
-        position.views[:] = HOLD
-        position.entry_prices = np.full(self._capacity, np.nan)
+        positions = self._positions
+        views, entry_prices = positions.views[number], positions.entry_prices[number]
+        stepped = entry_prices.copy()
+        views[:] = HOLD
+        entry_prices[:] = np.nan
         for ticker, (view, close) in held.items():
             row = self._rows.get(ticker)
             if row is not None:
-                position.views[row] = _CODES[view]
-                position.entry_prices[row] = close if view is Signal.BUY else np.nan
-        if position.highest_closes is not None:
+                views[row] = _CODES[view]
+                entry_prices[row] = close if view is Signal.BUY else np.nan
+        if number in positions.highest_closes:
             self._settle()
-            other = position.entry_prices != stepped
-            known = np.maximum(position.entry_prices, self._latest["close"])
-            position.highest_closes[other] = known[other]
+            other = entry_prices != stepped
+            known = np.maximum(entry_prices, self._latest["close"])
+            positions.highest_closes[number][other] = known[other]
 
     def snapshot(self, tickers: Iterable[str]) -> EngineState:
         """The state of those of its tickers that are among `tickers`."""
@@ -261,8 +281,9 @@ class Engine:
         arrays: dict[str, StateArray] = {"count": counts, "opened": self._opened[rows]}
         arrays.update((f"latest/{name}", values[rows]) for name, values in self._latest.items())
         arrays.update(self._indicators.snapshot(rows, counts))
-        for key, position in self._positions.items():
-            arrays.update((f"algorithm/{key}/{part}", v) for part, v in position.snapshot(rows).items())
+        for key, number in self._numbers.items():
+            parts = self._positions.snapshot(number, rows)
+            arrays.update((f"algorithm/{key}/{part}", values) for part, values in parts.items())
         return EngineState(self.timeframe, chosen, arrays)
 
     def restore(self, state: EngineState) -> None:
@@ -276,11 +297,11 @@ class Engine:
             raise ValueError(f"a state of {state.timeframe} in an engine of {self.timeframe}")
         arrays = state.arrays
         missing = [name for name in self._indicators.names if f"latest/{name}" not in arrays]
-        parts = {key: state.of_algorithm(key) for key in self._positions}
+        parts = {key: state.of_algorithm(key) for key in self._numbers}
         missing += [
             f"highest closes of {key}"
-            for key, position in self._positions.items()
-            if position.lacks_highest_close(parts[key])
+            for key, number in self._numbers.items()
+            if self._positions.lacks_highest_close(number, parts[key])
         ]
         if missing:
             raise IncompleteState(missing)
@@ -292,48 +313,45 @@ class Engine:
         for name, values in self._latest.items():
             values[rows] = arrays[f"latest/{name}"]
         self._indicators.restore(rows, self._counts[rows], arrays)
-        for key, position in self._positions.items():
-            position.restore(rows, parts[key])
+        for key, number in self._numbers.items():
+            self._positions.restore(number, rows, parts[key])
 
     def _advance(self, rows: Rows, batch: CandleBatch) -> StepResult:
         counts = self._counts[rows]
-        previous = self._recent or {n: _read_only(values[rows]) for n, values in self._latest.items()}
-        columns = dict(zip(COLUMNS, batch.columns, strict=True))
-        indicators = self._indicators.update(Step.of(rows, counts, dict(columns), previous["close"]))
-        current = {name: _read_only(values) for name, values in columns.items()}
-        values_of = {name: _read_only(values) for name, values in indicators.items()}
-        current.update(values_of)
-        signals: dict[str, CodeArray] = {}
-        views: dict[str, CodeArray] = {}
-        turns: list[_Turn] = []
+        previous = self._recent or {n: read_only(values[rows].copy()) for n, values in self._latest.items()}
+        columns = zip(COLUMNS, batch.columns, strict=True)
+        current = {name: kept(values) for name, values in columns}
+        step = Step.of(rows, counts, self._spread, current.copy(), previous["close"])
+        indicators = {name: read_only(values) for name, values in self._indicators.update(step).items()}
+        current |= indicators
+        shape = len(self.algorithms), len(batch)
+        entries, exits = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
+        rules: dict[int, tuple[Rule, Rule]] = {}
         failures: list[Failure] = []
-        for algorithm in self.algorithms:
-            key, position = algorithm.key, self._positions[algorithm.key]
-            entry_price, highest = position.entry_prices[rows], position.followed(rows, batch.close)
+        for number, algorithm in enumerate(self.algorithms):
             frame = Frame(
                 current,
                 previous,
-                _read_only(entry_price),
-                self._names[key],
-                None if highest is None else _read_only(highest),
+                self._positions.entry_prices[number, rows],
+                self._names[algorithm.key],
+                self._positions.followed(number, rows, batch.close),
             )
-            held = position.views[rows]
             try:
                 entry = Rule.of(algorithm.entry(frame), len(batch))
                 exit_ = Rule.of(algorithm.exit(frame), len(batch))
-                signal = entry.holds.view(np.int8) - (exit_.holds > entry.holds).view(np.int8)
-                turn = _Turn.of(algorithm, held, signal, entry=entry, exit_=exit_)
             except Exception as error:  # noqa: BLE001 - foreign code: it may stop nobody else's signals
-                failures.append(Failure(key, error))
-                signals[key], views[key] = _no_codes(len(batch)), held.copy()
+                failures.append(Failure(algorithm.key, error))
                 continue
-            turns.append(turn)
-            views[key] = position.turn(rows, turn.indices, signal, batch.close)
-            signals[key] = signal
-        self._recent = current | {name: _read_only(values.copy()) for name, values in columns.items()}
-        self._counts[rows] = counts + 1
-        self._opened[rows] = (batch.open_time - EPOCH) // _SECOND
-        return StepResult(batch, signals, views, values_of, failures, turns)
+            entries[number], exits[number] = entry.holds, exit_.holds
+            rules[number] = entry, exit_
+        signals = entries.view(np.int8) - (exits > entries).view(np.int8)
+        views, turns = self._positions.turn(rows, signals, current["close"])
+        self._recent = current
+        self._counts[rows] += 1
+        self._spread = self._spread[0] + 1, self._spread[1] + 1
+        self._recent_opened = (batch.open_time - EPOCH) // _SECOND
+        by_key = dict(zip(self._numbers, signals, strict=True)), dict(zip(self._numbers, views, strict=True))
+        return StepResult(batch, *by_key, indicators, failures, turns, self.algorithms, rules)
 
     def _rows_of(self, tickers: tuple[str, ...]) -> Rows:
         """The tickers' rows; new tickers get the next ones. A slice when they are the first rows in order."""
@@ -346,6 +364,8 @@ class Engine:
         numbers = self._numbers_of(tickers)
         in_order = bool((numbers == np.arange(numbers.size)).all())
         self._last_tickers, self._last_rows = tickers, slice(0, numbers.size) if in_order else numbers
+        counts = self._counts[numbers]
+        self._spread = int(counts.min()), int(counts.max())
         return self._last_rows
 
     def _settle(self) -> None:
@@ -353,6 +373,8 @@ class Engine:
 
         They stay as they came while the next batches have the same tickers: nothing is copied then.
         """
+        if self._recent:
+            self._opened[self._last_rows] = self._recent_opened
         for name, values in self._recent.items():
             self._latest[name][self._last_rows] = values
 
@@ -371,16 +393,4 @@ class Engine:
         self._opened = grown(self._opened, self._capacity, 0)
         self._latest = {name: grown(values, self._capacity, np.nan) for name, values in self._latest.items()}
         self._indicators.grow(self._capacity)
-        for position in self._positions.values():
-            position.grow(self._capacity)
-
-
-def _no_codes(size: int) -> CodeArray:
-    return np.zeros(size, dtype=np.int8)
-
-
-def _read_only(values: FloatArray) -> FloatArray:
-    """A view that nobody can write through."""
-    view = values.view()
-    view.flags.writeable = False
-    return view
+        self._positions.grow(self._capacity)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from services.signals import silence
 from services.signals.algorithms.base import Algorithm
-from services.signals.candles import Candle, CandleBatch, FloatArray
+from services.signals.candles import Candle, CandleBatch, FloatArray, read_only
 from services.signals.evaluation import Evaluation, Shard
 from services.signals.ledger.records import PARTITIONS
 from services.signals.lineup import Lineup
@@ -152,7 +152,7 @@ def close_candles(
 def batch_of(event: CandlesClosedV1) -> CandleBatch:
     """The candles of an event as the engine takes them."""
     columns = (event.open, event.high, event.low, event.close, event.volume)
-    arrays: list[FloatArray] = [np.array(column, dtype=np.float64) for column in columns]
+    arrays: list[FloatArray] = [read_only(np.array(column, dtype=np.float64)) for column in columns]
     return CandleBatch(event.timeframe, event.close_time, event.tickers, *arrays)
 
 

@@ -27,9 +27,9 @@ BAD = {
     ),
     "looks_ahead": (
         {
-            "entry": "future = frame.close.base\n"
-            "whole = future is not None and future.ndim > 1\n"
-            "return frame.close < (future[3, -1] if whole else 0.0)"
+            "before": "HIGHEST = [0.0]",  # of all it ever saw: from its second run on, of candles to come
+            "entry": "HIGHEST[0] = max(HIGHEST[0], float(frame.close.max()))\n"
+            "return frame.close >= HIGHEST[0]",
         },
         "looks-ahead",
     ),

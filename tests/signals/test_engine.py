@@ -9,7 +9,7 @@ import pytest
 from services.signals.algorithms import ALGORITHMS
 from services.signals.algorithms.base import Algorithm, all_of, any_of, at_least, below
 from services.signals.algorithms.base import Term as Computed
-from services.signals.candles import CandleBatch
+from services.signals.candles import CandleBatch, read_only
 from services.signals.engine import Engine, Signal, View
 from tests.signals.market import batches, one_ticker, random_walk, recorded, run
 
@@ -179,6 +179,20 @@ def test_algorithm_that_raises_is_set_aside_for_that_step_and_harms_no_other():
     assert words(results, "views") == ["BUY", "SELL", "SELL"]
 
 
+def test_algorithm_that_computes_with_another_number_of_tickers_is_set_aside():
+    class Narrow(Scripted):
+        key = "narrow"
+
+        def entry(self, frame):
+            return all_of(below(frame, "close", Computed("a price", np.array([20.0]))))
+
+    [result] = run(batches(np.array([[10.0, 10.0]])), [Narrow(), ALGORITHMS["reversal_rsi"]])
+    assert [str(failure.error) for failure in result.failures] == [
+        "close < a price: values of shape (1,) for 2 tickers"
+    ]
+    assert result.changes == []
+
+
 def test_algorithm_that_writes_into_the_market_is_set_aside():
     class Writing(Scripted):
         key = "writing"
@@ -229,7 +243,8 @@ def test_missing_ticker_stands_still_and_its_previous_candle_is_the_last_there_w
     assert str(seen) == "[[nan, nan], [10.0], [1.0, 20.0]]"
 
 
-def test_caller_may_write_the_next_candles_into_the_same_arrays():
+@pytest.mark.parametrize("lent", ["arrays", "read-only views"])
+def test_caller_may_write_the_next_candles_into_the_same_arrays(lent):
     seen = []
 
     class Watching(Scripted):
@@ -238,10 +253,11 @@ def test_caller_may_write_the_next_candles_into_the_same_arrays():
             return frame.volume == 1
 
     engine, arrays = Engine("1h", [Watching()], ["rsi14"]), [np.ones(2) for _ in range(5)]
+    given = arrays if lent == "arrays" else [read_only(array[:]) for array in arrays]
     for number, batch in enumerate(batches(np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]))):
         for array, column in zip(arrays, batch.columns, strict=True):
             array[:] = column
-        result = engine.step(CandleBatch("1h", batch.close_time, batch.tickers, *arrays))
+        result = engine.step(CandleBatch("1h", batch.close_time, batch.tickers, *given))
         with pytest.raises(ValueError, match="read-only"):
             result.indicators["rsi14"][0] = number
     assert str(seen) == "[[nan, nan], [1.0, 10.0], [2.0, 20.0]]"
@@ -257,6 +273,23 @@ def test_results_stay_what_they_were_when_the_engine_has_gone_on():
         engine.step(batch.take(np.array([0, 2])))
     now = (*result.views.values(), *result.indicators.values())
     assert all(before.tobytes() == after.tobytes() for before, after in zip(kept, now, strict=True))
+
+
+def test_why_a_view_changed_stays_what_it_was_when_the_engine_has_gone_on():
+    class Followed(Scripted):
+        def entry(self, frame):
+            return all_of(below(frame, "close", Computed("close before", frame.previous.close)))
+
+        def exit(self, frame):
+            return all_of(at_least(frame, "close", Computed("entry price", frame.entry_price)))
+
+    stream = list(batches(random_walk(60, 4, seed=3)))
+    algorithms = [Followed(), *ALGORITHMS.values()]
+    engine = Engine("1h", algorithms)
+    asked_at_once = [engine.step(batch).changes for batch in stream]
+    asked_later = [result.changes for result in run(stream, algorithms)]
+    assert asked_later == asked_at_once
+    assert len({change.algorithm for changes in asked_later for change in changes}) > 3
 
 
 def test_engine_knows_its_tickers_in_the_order_in_which_they_came():

@@ -15,7 +15,7 @@ side is NaN (an indicator that warms up, no entry price).
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import repeat
 from typing import Literal, NamedTuple
 
@@ -31,7 +31,7 @@ from services.signals.algorithms.comparisons import (
     less_or_equal,
     risen_above,
 )
-from services.signals.candles import COLUMNS, FloatArray
+from services.signals.candles import COLUMNS, FloatArray, read_only
 from services.signals.indicators import Name
 
 __all__ = [
@@ -83,13 +83,10 @@ class Series:
     `open`, `high`, `low`, `close`, `volume`, and the indicators that the algorithm declares.
     """
 
-    def __init__(self, columns: Mapping[str, FloatArray], names: frozenset[str]) -> None:
-        self._columns = columns
-        self._names = names
+    def __init__(self, columns: Mapping[str, FloatArray], names: Iterable[str]) -> None:
+        self.__dict__ = {name: columns[name] for name in names if name in columns}
 
     def __getattr__(self, name: str) -> FloatArray:
-        if name in self._names:
-            return self._columns[name]
         raise AttributeError(f"{name!r} is not a column of the candle or a declared indicator")
 
 
@@ -107,13 +104,18 @@ class Frame(Series):
         columns: Mapping[str, FloatArray],
         previous: Mapping[str, FloatArray],
         entry_price: FloatArray,
-        names: frozenset[str],
+        names: Iterable[str],
         highest_close: FloatArray | None = None,
     ) -> None:
         super().__init__(columns, names)
         self.previous = Series(previous, names)
-        self.entry_price = entry_price
+        self._entry_price = entry_price
         self._highest_close = highest_close
+
+    @property
+    def entry_price(self) -> FloatArray:
+        """The close at which the view turned to BUY; a copy, since the engine's own moves on."""
+        return read_only(self._entry_price.copy())
 
     @property
     def highest_close(self) -> FloatArray:
@@ -124,10 +126,14 @@ class Frame(Series):
 
 
 class Term(NamedTuple):
-    """A computed side of a condition: its text, and its values of shape (tickers of the step,)."""
+    """A computed side of a condition: its text, and its values of shape (tickers of the step,).
+
+    `positive` says that none of them is negative, as no price or volume is: that is quicker to compare with.
+    """
 
     text: str
     values: FloatArray
+    positive: bool = False
 
 
 Operand = str | Term
@@ -155,11 +161,16 @@ class Rule:
     def of(cls, stated: "Rule | BoolArray", size: int) -> "Rule":
         """The rule an algorithm stated, which may be a bare array of where it holds, for `size` tickers.
 
-        Raises TypeError where it is neither, or not a boolean array of shape (size,).
+        Raises TypeError where it is neither, or not a boolean array of shape (size,), or a side of one of
+        its conditions has another shape.
         """
         rule = stated if isinstance(stated, Rule) else cls(np.asarray(stated), ())
         if rule.holds.dtype != np.bool_ or rule.holds.shape != (size,):
             raise TypeError(f"a rule holds or not for each of {size} tickers: it takes that many booleans")
+        for check in rule.checks:
+            for values in (check.value, check.threshold):
+                if not isinstance(values, float) and values.shape != rule.holds.shape:
+                    raise TypeError(f"{check.text}: values of shape {values.shape} for {size} tickers")
         return rule
 
     def why(self, side: Side, indices: NDArray[np.intp]) -> "Why":
@@ -263,7 +274,13 @@ def any_of(first: Rule | Check, *others: Rule | Check) -> Rule:
 
 
 def _checks(*parts: Rule | Check) -> tuple[Check, ...]:
-    return tuple(check for part in parts for check in (part.checks if isinstance(part, Rule) else (part,)))
+    checks: list[Check] = []
+    for part in parts:
+        if isinstance(part, Rule):
+            checks += part.checks
+        else:
+            checks.append(part)
+    return tuple(checks)
 
 
 def above(frame: Frame, value: Operand, threshold: Operand | float) -> Check:
@@ -300,38 +317,42 @@ _COMPARISONS = {">": greater, ">=": greater_or_equal, "<": less, "<=": less_or_e
 
 
 def _check(frame: Frame, value: Operand, operator: str, threshold: Operand | float) -> Check:
-    text, values = _term(frame, value)
+    text, values, _ = _term(frame, value)
     compare = _COMPARISONS[operator]
     if isinstance(threshold, float):
-        holds = compare(values, threshold)
-        return Check(f"{text} {operator} {threshold:g}", values, operator, threshold, holds)
-    limit_text, limits = _term(frame, threshold)
-    holds = compare(values, limits, positive=isinstance(threshold, str) and _is_positive(threshold))
-    return Check(f"{text} {operator} {limit_text}", values, operator, limits, holds)
+        return Check(
+            _said(text, operator, threshold), values, operator, threshold, compare(values, threshold)
+        )
+    limit_text, limits, positive = _term(frame, threshold)
+    holds = compare(values, limits, positive=positive)
+    return Check(_said(text, operator, limit_text), values, operator, limits, holds)
 
 
 def _cross(frame: Frame, first: str, operator: str, second: str) -> Check:
-    (text, now), (other_text, other) = _term(frame, first), _term(frame, second)
+    (text, now, _), (other_text, other, positive) = _term(frame, first), _term(frame, second)
     before, other_before = getattr(frame.previous, first), getattr(frame.previous, second)
     crossed = risen_above if operator == "crosses above" else fallen_below
-    holds = crossed(now, other, before, other_before, positive=_is_positive(second))
-    return Check(f"{text} {operator} {other_text}", now, operator, other, holds)
-
-
-@cache
-def _is_positive(column: str) -> bool:
-    """Whether a column of a frame never has a negative value, since no price or volume is."""
-    name = Name.parse(column)
-    return column in COLUMNS or (name is not None and name.is_positive)
+    holds = crossed(now, other, before, other_before, positive=positive)
+    return Check(_said(text, operator, other_text), now, operator, other, holds)
 
 
 def _term(frame: Frame, operand: Operand) -> Term:
     if isinstance(operand, Term):
         return operand
-    return Term(_label(operand), getattr(frame, operand))
+    label, positive = _known(operand)
+    return Term(label, getattr(frame, operand), positive)
+
+
+@lru_cache
+def _said(value: str, operator: str, threshold: str | float) -> str:
+    limit = f"{threshold:g}" if isinstance(threshold, float) else threshold
+    return f"{value} {operator} {limit}"
 
 
 @cache
-def _label(operand: str) -> str:
-    name = Name.parse(operand)
-    return operand if name is None else name.label
+def _known(column: str) -> tuple[str, bool]:
+    """How people read a column's name, and whether it never has a negative value, as no price has."""
+    name = Name.parse(column)
+    if name is None:
+        return column, column in COLUMNS
+    return name.label, name.is_positive

@@ -14,13 +14,14 @@ from services.signals.candles import FloatArray
 BoolArray = NDArray[np.bool_]
 
 TOLERANCE = 1e-12
+_RAISED, _LOWERED = np.array(1 + 2 * TOLERANCE), np.array(1 - 2 * TOLERANCE)
 MEASURABLE = 1e-290
 """Numbers from here to its inverse have neighbours at even distances, none of them 0 or infinite."""
 
 
 def greater(a: FloatArray, b: FloatArray | float, *, positive: bool = False) -> BoolArray:
     """Where a > b and not equal by TOLERANCE. `positive` says that no b is negative."""
-    if isinstance(b, float) and MEASURABLE <= abs(b) <= 1 / MEASURABLE:
+    if isinstance(b, float) and _is_measurable(b):
         beyond: BoolArray = a > _equals_of(b)[1]
         return beyond
     possible = a > b
@@ -30,7 +31,7 @@ def greater(a: FloatArray, b: FloatArray | float, *, positive: bool = False) -> 
 
 def less(a: FloatArray, b: FloatArray | float, *, positive: bool = False) -> BoolArray:
     """Where a < b and not equal by TOLERANCE. `positive` says that no b is negative."""
-    if isinstance(b, float) and MEASURABLE <= abs(b) <= 1 / MEASURABLE:
+    if isinstance(b, float) and _is_measurable(b):
         short: BoolArray = a < _equals_of(b)[0]
         return short
     possible = a < b
@@ -40,7 +41,7 @@ def less(a: FloatArray, b: FloatArray | float, *, positive: bool = False) -> Boo
 
 def greater_or_equal(a: FloatArray, b: FloatArray | float, *, positive: bool = False) -> BoolArray:
     """Where a > b or equal by TOLERANCE. `positive` says that no b is negative."""
-    if isinstance(b, float) and MEASURABLE <= abs(b) <= 1 / MEASURABLE:
+    if isinstance(b, float) and _is_measurable(b):
         reaching: BoolArray = a >= _equals_of(b)[0]
         return reaching
     certain = a >= b
@@ -50,7 +51,7 @@ def greater_or_equal(a: FloatArray, b: FloatArray | float, *, positive: bool = F
 
 def less_or_equal(a: FloatArray, b: FloatArray | float, *, positive: bool = False) -> BoolArray:
     """Where a < b or equal by TOLERANCE. `positive` says that no b is negative."""
-    if isinstance(b, float) and MEASURABLE <= abs(b) <= 1 / MEASURABLE:
+    if isinstance(b, float) and _is_measurable(b):
         within: BoolArray = a <= _equals_of(b)[1]
         return within
     certain = a <= b
@@ -61,59 +62,67 @@ def less_or_equal(a: FloatArray, b: FloatArray | float, *, positive: bool = Fals
 def risen_above(
     a: FloatArray, b: FloatArray, a_before: FloatArray, b_before: FloatArray, *, positive: bool = False
 ) -> BoolArray:
-    """Where a > b, and a <= b before. `positive` says that no b is negative.
-
-    Such places are rare: only those that may be one are compared by the letter.
-    """
-    holds = a > b
-    holds &= a_before <= _raised(b_before, positive=positive)
-    few = np.flatnonzero(holds)
-    holds[few] = greater(a[few], b[few]) & less_or_equal(a_before[few], b_before[few])
-    return holds
+    """Where a > b, and a <= b before. `positive` says that no b is negative."""
+    possible = a > b
+    possible &= a_before <= _raised(b_before, positive=positive)
+    certain = a > _raised(b, positive=positive)
+    certain &= a_before <= b_before
+    if possible.tobytes() != certain.tobytes():
+        possible &= greater(a, b, positive=positive) & less_or_equal(a_before, b_before, positive=positive)
+    return possible
 
 
 def fallen_below(
     a: FloatArray, b: FloatArray, a_before: FloatArray, b_before: FloatArray, *, positive: bool = False
 ) -> BoolArray:
     """Where a < b, and a >= b before. `positive` says that no b is negative."""
-    holds = a < b
-    holds &= a_before >= _lowered(b_before, positive=positive)
-    few = np.flatnonzero(holds)
-    holds[few] = less(a[few], b[few]) & greater_or_equal(a_before[few], b_before[few])
-    return holds
+    possible = a < b
+    possible &= a_before >= _lowered(b_before, positive=positive)
+    certain = a < _lowered(b, positive=positive)
+    certain &= a_before >= b_before
+    if possible.tobytes() != certain.tobytes():
+        possible &= less(a, b, positive=positive) & greater_or_equal(a_before, b_before, positive=positive)
+    return possible
+
+
+def _is_measurable(number: float) -> bool:
+    return number == 0.0 or MEASURABLE <= abs(number) <= 1 / MEASURABLE
 
 
 @cache
-def _equals_of(number: float) -> tuple[float, float]:
-    """The least and the greatest float that count as equal to a number.
+def _equals_of(number: float) -> tuple[FloatArray, FloatArray]:
+    """The least and the greatest float that count as equal to a number; arrays without axes.
 
-    1e-12 of it is less than 10,000 of its distances to the next float, whatever its size.
+    1e-12 of it is less than 10,000 of its distances to the next float, whatever its size. Nothing else
+    counts as equal to 0.
     """
+    if number == 0.0:
+        return np.array(0.0), np.array(0.0)
     bits, distances = np.float64(number).view(np.int64), np.arange(10_000)
     neighbours = (bits + distances).view(np.float64), (bits - distances).view(np.float64)
-    ends = [float(each[_nearly_equal(each, number)][-1]) for each in neighbours]
-    return min(ends), max(ends)
+    ends = [each[_nearly_equal(each, number)][-1] for each in neighbours]
+    return np.array(min(ends)), np.array(max(ends))
 
 
 def _raised(b: FloatArray | float, *, positive: bool) -> FloatArray | float:
     """At least as high as everything that counts as equal to b."""
-    return b * (1 + 2 * TOLERANCE) if positive else b + np.abs(b) * (2 * TOLERANCE)
+    return b * _RAISED if positive else b + np.abs(b) * (2 * TOLERANCE)
 
 
 def _lowered(b: FloatArray | float, *, positive: bool) -> FloatArray | float:
     """At most as high as everything that counts as equal to b."""
-    return b * (1 - 2 * TOLERANCE) if positive else b - np.abs(b) * (2 * TOLERANCE)
+    return b * _LOWERED if positive else b - np.abs(b) * (2 * TOLERANCE)
 
 
 def _settle(possible: BoolArray, certain: BoolArray, a: FloatArray, b: FloatArray | float) -> None:
     """Leave of what is possible what is certain, or not nearly equal."""
-    if np.count_nonzero(possible) != np.count_nonzero(certain):
+    if possible.tobytes() != certain.tobytes():
         possible &= certain | ~_nearly_equal(a, b)
 
 
 def _extend(certain: BoolArray, possible: BoolArray, a: FloatArray, b: FloatArray | float) -> None:
     """Add to what is certain what is possible and nearly equal."""
-    if np.count_nonzero(possible) != np.count_nonzero(certain):
+    if possible.tobytes() != certain.tobytes():
         certain |= possible & _nearly_equal(a, b)
 
 

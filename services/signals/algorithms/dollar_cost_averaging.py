@@ -24,5 +24,7 @@ class DollarCostAveraging(Algorithm):
 
     def exit(self, frame: Frame) -> Rule:
         """The exit stated above."""
-        target = Term(f"{self.exit_multiple:g} x entry price", self.exit_multiple * frame.entry_price)
+        target = Term(
+            f"{self.exit_multiple:g} x entry price", self.exit_multiple * frame.entry_price, positive=True
+        )
         return all_of(at_least(frame, "close", target))

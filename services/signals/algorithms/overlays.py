@@ -39,7 +39,9 @@ class StopLoss:
     def exit(self, frame: Frame) -> Check:
         """The exit stated above; false without an entry price."""
         share = 1.0 - self.p
-        return at_most(frame, "close", Term(f"{share:g} x entry price", share * frame.entry_price))
+        return at_most(
+            frame, "close", Term(f"{share:g} x entry price", share * frame.entry_price, positive=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class TrailingStopLoss:
     def exit(self, frame: Frame) -> Check:
         """The exit stated above; false without an entry price."""
         share = 1.0 - self.p
-        limit = Term(f"{share:g} x highest close since entry", share * frame.highest_close)
+        limit = Term(f"{share:g} x highest close since entry", share * frame.highest_close, positive=True)
         return at_most(frame, "close", limit)
 
 

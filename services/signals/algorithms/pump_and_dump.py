@@ -29,7 +29,11 @@ class PumpAndDump(Algorithm):
         return all_of(
             above(frame, "close", "sma9"),
             above(frame, "sma9", "sma100"),
-            above(frame, "volume", Term(f"{multiple:g} x volume one candle ago", multiple * before)),
+            above(
+                frame,
+                "volume",
+                Term(f"{multiple:g} x volume one candle ago", multiple * before, positive=True),
+            ),
             above(frame, Term("volume one candle ago", before), 0.0),
         )
 

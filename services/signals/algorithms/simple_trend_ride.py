@@ -35,5 +35,7 @@ class SimpleTrendRide(Algorithm):
 
     def exit(self, frame: Frame) -> Rule:
         """The exit stated above."""
-        target = Term(f"{self.exit_multiple:g} x entry price", self.exit_multiple * frame.entry_price)
+        target = Term(
+            f"{self.exit_multiple:g} x entry price", self.exit_multiple * frame.entry_price, positive=True
+        )
         return any_of(at_least(frame, "close", target), below(frame, "rsi14", self.exit_rsi))

@@ -28,7 +28,7 @@ class Rsi(Indicator):
         both = gain + loss
         value = gain / both
         value *= 100.0
-        if not both.all():
+        if not both.min() > 0.0:
             value[both == 0.0] = 50.0
         return known_from(self._period, step, value)
 

@@ -34,10 +34,15 @@ class Step:
 
     @classmethod
     def of(
-        cls, rows: Rows, counts: IntArray, series: dict[str, FloatArray], previous_close: FloatArray
+        cls,
+        rows: Rows,
+        counts: IntArray,
+        spread: tuple[int, int],
+        series: dict[str, FloatArray],
+        previous_close: FloatArray,
     ) -> "Step":
-        """The step of a batch that is not empty."""
-        least, most = int(counts.min()), int(counts.max())
+        """The step of counts that spread from the least to the greatest of them."""
+        least, most = spread
         return cls(rows, counts, least, least if least == most else None, series, previous_close)
 
     @property
@@ -141,9 +146,9 @@ class Indicator(ABC):
 
 
 def grown(array: NDArray[Number], capacity: int, fill: float = 0.0) -> NDArray[Number]:
-    """A copy of a 1-D array with room for `capacity` values, the new ones `fill`."""
-    larger = np.full(capacity, fill, dtype=array.dtype)
-    larger[: array.size] = array
+    """A copy of an array with room for `capacity` values on its last axis, the new ones `fill`."""
+    larger = np.full((*array.shape[:-1], capacity), fill, dtype=array.dtype)
+    larger[..., : array.shape[-1]] = array
     return larger
 
 
