@@ -87,7 +87,7 @@ def take_checkpoints(database: Database, closes: int) -> int:
     engine = Engine("1h", ALL.on("1h"))
     moment = START + (closes - DAY) * HOUR
     with database.read() as connection:
-        for batch in history.evaluated_candles(connection, "1h", EVERY):
+        for batch in history.evaluated_candles(connection, "1h", dict.fromkeys(EVERY, history.FOREVER)):
             if batch.close_time < moment:
                 engine.step(batch)
     with database.transaction() as session:

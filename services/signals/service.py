@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from services.signals import silence
 from services.signals.algorithms.base import Algorithm
 from services.signals.candles import Candle, CandleBatch, FloatArray, read_only
+from services.signals.engine import Engine
 from services.signals.evaluation import Evaluation, Shard
 from services.signals.ledger.records import PARTITIONS
 from services.signals.lineup import Lineup
@@ -59,8 +61,8 @@ def restored_shard(
     last_records = checkpoints.last_records(connection, partitions)
     shard.restore_chains(heads.values(), history.tickers(connection), last_records)
     for timeframe in shard.timeframes:
-        since = _restore_checkpoints(connection, shard, timeframe)
-        others = [partition for partition in partitions if partition not in since]
+        since = _restore_checkpoints(connection, shard, timeframe, lineup, each_close)
+        others = {partition: history.FOREVER for partition in partitions if partition not in since}
         for candles in (
             history.evaluated_candles(connection, timeframe, others),
             history.candles_evaluated_since(connection, timeframe, since),
@@ -72,26 +74,43 @@ def restored_shard(
     return shard
 
 
-def _restore_checkpoints(connection: Connection, shard: Shard, timeframe: str) -> dict[int, int]:
+def _restore_checkpoints(
+    connection: Connection, shard: Shard, timeframe: str, lineup: Lineup, each_close: Callable[[], None]
+) -> dict[int, int]:
     """Give a shard its newest checkpoints of a timeframe; returns their record by partition.
 
-    A partition whose checkpoint can't be used is left to the stored candles.
+    What one lacks, of an algorithm that is new, is built from the stored candles before it. A partition whose
+    checkpoint can't be used is left to the stored candles.
     """
     since: dict[int, int] = {}
+    incomplete: dict[int, EngineState] = {}
     for checkpoint, recorded in checkpoints.newest(connection, timeframe, shard.partitions):
+        warn = partial(
+            log.warning,
+            partition=checkpoint.partition,
+            timeframe=timeframe,
+            close_time=checkpoint.close_time,
+        )
         try:
             checkpoint.require(recorded)
-            shard.restore_state(EngineState.from_bytes(checkpoint.state))
-        except (BrokenState, IncompleteState) as error:
-            log.warning(
-                "a checkpoint is passed over, all stored candles are read",
-                partition=checkpoint.partition,
-                timeframe=timeframe,
-                close_time=checkpoint.close_time,
-                reason=str(error),
-            )
+            state = EngineState.from_bytes(checkpoint.state)
+        except BrokenState as error:
+            warn("a checkpoint is passed over, all stored candles are read", reason=str(error))
             continue
+        try:
+            shard.restore_state(state)
+        except IncompleteState as error:
+            warn("a checkpoint is completed from the stored candles", reason=str(error))
+            incomplete[checkpoint.partition] = state
         since[checkpoint.partition] = checkpoint.sequence
+    builder = Engine(timeframe, lineup.on(timeframe))
+    for batch in history.evaluated_candles(
+        connection, timeframe, {partition: since[partition] for partition in incomplete}
+    ):
+        builder.step(batch)
+        each_close()
+    for state in incomplete.values():
+        shard.restore_state(state.completed(builder.snapshot(state.tickers)))
     return since
 
 

@@ -101,6 +101,30 @@ class EngineState:
         own = (name for name in self.arrays if name.startswith(prefix))
         return {name.removeprefix(prefix): self.arrays[name] for name in own}
 
+    def completed(self, built: "EngineState") -> "EngineState":
+        """This state, and what it lacks from `built`, the state after those of its candles that are left.
+
+        A ticker of which too few are left to know what is lacking begins anew with those, or with its next
+        candle where none is left.
+        """
+        partly_known = tuple(
+            name.removesuffix("highest_close")
+            for name in built.arrays.keys() - self.arrays.keys()
+            if name.endswith("/highest_close")
+        )
+        own = {name: each for name, each in self.arrays.items() if not name.startswith(partly_known)}
+        size = len(self.tickers)
+        numbers = {ticker: number for number, ticker in enumerate(self.tickers)}
+        places = np.array([numbers[ticker] for ticker in built.tickers], dtype=np.intp)
+        arrays = {name: _spread(name, array, places, size) for name, array in built.arrays.items()}
+        lacking = [array for name, array in arrays.items() if name not in own and name.startswith("latest/")]
+        kept = np.isfinite([np.zeros(size), *lacking]).all(axis=0) | (arrays["count"] == own["count"])
+        for name in arrays.keys() & own.keys():
+            deep = np.concatenate([own[name][: len(arrays[name])], arrays[name][len(own[name]) :]])
+            arrays[name] = np.where(kept, deep, arrays[name])
+        last = ("opened", *(f"latest/{column}" for column in COLUMNS))
+        return EngineState(self.timeframe, self.tickers, {**arrays, **{name: own[name] for name in last}})
+
     def last_candles(self) -> Iterator[Candle]:
         """The last candle of each ticker: behind it a restored engine goes on."""
         columns = (self.arrays[f"latest/{name}"].tolist() for name in COLUMNS)
@@ -135,3 +159,11 @@ def _header(line: bytes) -> dict[str, Any]:
     if header["timeframe"] not in TIMEFRAMES:
         raise BrokenState(f"its timeframe is {header['timeframe']!r}")
     return dict(header)
+
+
+def _spread(name: str, array: StateArray, places: NDArray[np.intp], size: int) -> StateArray:
+    """An array of some tickers as one of `size`; the others are as before their first candle."""
+    unknown = np.nan if array.dtype == np.float64 and name.startswith(("latest/", "algorithm/")) else 0
+    spread = np.full((*array.shape[:-1], size), unknown, dtype=array.dtype)
+    spread[..., places] = array
+    return spread

@@ -52,8 +52,8 @@ def test_candles_are_read_part_by_part_and_over_long_gaps(migrated: MakeDatabase
             cycles.insert_candles(session, "1d", [Candle("T", opened, 1.0, 1.0, 1.0, 1.0, 1.0)], [1])
         cycles.insert_tickers(session, [TickerRow("T", "1d", 3, times[0])])
     with database.read() as connection:
-        found = list(history.evaluated_candles(connection, "1d", [3]))
-        assert list(history.evaluated_candles(connection, "1d", [4])) == []
+        found = list(history.evaluated_candles(connection, "1d", {3: history.FOREVER}))
+        assert list(history.evaluated_candles(connection, "1d", {4: history.FOREVER})) == []
     assert [batch.open_time for batch in found] == times
 
 

@@ -154,6 +154,29 @@ def test_state_of_a_longer_history_serves_a_shorter_one():
     assert said(short, stream[150:]) == said(ran(stream[:150], Engine("1h", [], ["sma9"])), stream[150:])
 
 
+def test_a_state_of_a_shorter_history_is_completed_to_serve_a_longer_one():
+    stream, names = market(7, gaps=0.0), ["sma9", "sma100", "ema50"]
+    short = ran(stream[:200], Engine("1h", [], ["sma9", "ema50"])).snapshot(TICKERS)
+    completed = short.completed(ran(stream[50:200], Engine("1h", [], names)).snapshot(TICKERS))
+    made, through = Engine("1h", [], names), ran(stream[:200], Engine("1h", [], names))
+    made.restore(completed)
+    for batch in stream[200:]:
+        ours, theirs = (each.step(batch).indicators for each in (made, through))
+        assert ours["ema50"].tobytes() == theirs["ema50"].tobytes()
+        assert ours["sma9"].tobytes() == theirs["sma9"].tobytes()
+        np.testing.assert_allclose(ours["sma100"], theirs["sma100"], rtol=1e-12)
+
+
+def test_an_algorithm_that_begins_to_follow_its_highest_close_is_completed_from_the_candles():
+    class Following(type(ALGORITHMS["reversal_rsi"])):
+        follows_highest_close = True
+
+    stream = market(8)
+    state = ran(stream, Engine("1h", [ALGORITHMS["reversal_rsi"]])).snapshot(TICKERS)
+    expected = ran(stream, Engine("1h", [Following()])).snapshot(TICKERS)
+    assert state.completed(expected).to_bytes() == expected.to_bytes()
+
+
 def test_algorithm_that_the_state_does_not_know_starts_at_hold():
     stream = market(8)
     old: list[Algorithm] = [ALGORITHMS["reversal_rsi"], ALGORITHMS["dollar_cost_averaging"]]

@@ -15,6 +15,8 @@ CANDLES_AT_ONCE = 100_000
 CLOSES_AT_ONCE = 100
 """Whoever steps through the closes of one part leaves its connection idle, of few tickers for 0.1 s."""
 BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
+FOREVER = 2**63 - 1
+"""Behind the last record of every chain."""
 
 
 class KnownTicker(NamedTuple):
@@ -91,18 +93,19 @@ def views(connection: Connection, partitions: Sequence[int]) -> list[KnownView]:
 
 
 def evaluated_candles(
-    connection: Connection, timeframe: str, partitions: Sequence[int]
+    connection: Connection, timeframe: str, before: Mapping[int, int]
 ) -> Iterator[CandleBatch]:
-    """All evaluated candles of a timeframe in order of time, a batch per close.
+    """All candles of a timeframe that each partition has evaluated before a record, a batch per close.
 
-    Read in parts by time, so that no statement and no answer grows with the history.
+    `before` is the sequence of that record by partition. Read in order of time and in parts, so that no
+    statement and no answer grows with the history.
     """
-    since = dict.fromkeys(partitions, 0)
+    spans = {partition: (0, sequence) for partition, sequence in before.items()}
     span = length_of(timeframe) * _closes_at_once(connection, timeframe)
     start = BEFORE_ALL
-    while since and (first := _first_open_time(connection, timeframe, start)) is not None:
+    while spans and (first := _first_open_time(connection, timeframe, start)) is not None:
         start = first + span
-        yield from _part(connection, timeframe, since, (first, start))
+        yield from _part(connection, timeframe, spans, (first, start))
 
 
 def candles_evaluated_since(
@@ -127,9 +130,10 @@ def candles_evaluated_since(
     length = length_of(timeframe)
     opened = [close_time - length for close_time in rows.scalars()]
     size = _closes_at_once(connection, timeframe)
+    spans = {partition: (sequence, FOREVER) for partition, sequence in since.items()}
     for start in range(0, len(opened), size):
         part = opened[start : start + size]
-        yield from _part(connection, timeframe, since, (part[0], part[-1] + length), part)
+        yield from _part(connection, timeframe, spans, (part[0], part[-1] + length), part)
 
 
 def _closes_at_once(connection: Connection, timeframe: str) -> int:
@@ -149,11 +153,14 @@ def _first_open_time(connection: Connection, timeframe: str, start: datetime) ->
 def _part(
     connection: Connection,
     timeframe: str,
-    since: Mapping[int, int],
+    sequences: Mapping[int, tuple[int, int]],
     span: tuple[datetime, datetime],
     opened: Sequence[datetime] | None = None,
 ) -> Iterator[CandleBatch]:
-    """The candles that open within `span`, at one of the moments `opened` if those are given."""
+    """The candles that open within `span`, at one of the moments `opened` if those are given.
+
+    Of each partition those that were evaluated from one record on, before another one.
+    """
     chosen = "" if opened is None else "AND open_time = ANY(:opened)"
     rows = connection.execute(
         text(
@@ -165,10 +172,10 @@ def _part(
                 array_agg(CAST(close AS float8) ORDER BY ticker),
                 array_agg(CAST(volume AS float8) ORDER BY ticker)
             FROM candle JOIN ticker USING (ticker, timeframe)
-            JOIN unnest(CAST(:partitions AS smallint[]), CAST(:sequences AS bigint[]))
-                AS since (partition, first) USING (partition)
+            JOIN unnest(CAST(:partitions AS smallint[]), CAST(:firsts AS bigint[]), CAST(:ends AS bigint[]))
+                AS span (partition, first, last) USING (partition)
             WHERE timeframe = :timeframe AND open_time >= :start AND open_time < :end
-                AND evaluated_in >= since.first {chosen}
+                AND evaluated_in >= span.first AND evaluated_in < span.last {chosen}
             GROUP BY open_time ORDER BY open_time
             """  # noqa: S608 - the condition is one of the two above
         ),
@@ -176,8 +183,9 @@ def _part(
             "timeframe": timeframe,
             "start": span[0],
             "end": span[1],
-            "partitions": list(since),
-            "sequences": list(since.values()),
+            "partitions": list(sequences),
+            "firsts": [first for first, _ in sequences.values()],
+            "ends": [end for _, end in sequences.values()],
         }
         | ({} if opened is None else {"opened": list(opened)}),
     )

@@ -9,9 +9,11 @@ from sqlalchemy import text
 
 from services.signals.algorithms import ALGORITHMS
 from services.signals.candles import CandleBatch
+from services.signals.engine import Engine
 from services.signals.ledger.records import partition_of
 from services.signals.lineup import Lineup
 from services.signals.runner import Runner
+from services.signals.state import EngineState
 from shared.db.engine import Database
 from tests.signals.closing import ALL, close, close_all, stored
 from tests.signals.conftest import Copied
@@ -122,7 +124,7 @@ def test_history_of_a_new_ticker_that_came_after_the_checkpoint_is_read_again(mi
     assert not any(each["late"] and "checkpoint" in each for each in records(unbroken, "T2"))
 
 
-def test_another_lineup_takes_a_state_at_its_first_record_and_an_indicator_that_it_lacks_is_rebuilt(
+def test_another_lineup_takes_a_state_at_its_first_record_and_an_indicator_that_it_lacks_is_built(
     migrated: MakeDatabase, copied: Copied, caplog: pytest.LogCaptureFixture
 ) -> None:
     database, alone = migrated("signals"), copied(three_days)
@@ -130,7 +132,7 @@ def test_another_lineup_takes_a_state_at_its_first_record_and_an_indicator_that_
     change = 2 * DAY + 5
     close_all(database, whole[:change], Runner(0, 1, FEW))
     go_on(database, whole, change)
-    assert "a checkpoint is passed over" in caplog.text
+    assert "a checkpoint is completed from the stored candles" in caplog.text
     named = [each["close_time"] for each in records(database) if "checkpoint" in each]
     assert named[-2:] == ["2020-01-03T06:00:00Z", "2020-01-04T00:00:00Z"]
 
@@ -143,6 +145,58 @@ def test_another_lineup_takes_a_state_at_its_first_record_and_an_indicator_that_
             for each in (left, right)
         ]
     assert columns[0] == columns[1]
+
+
+def state_of(engine: Engine, whole: list[CandleBatch], ticker: str) -> dict[str, bytes]:
+    """The arrays of a ticker's state after some closes."""
+    for batch in whole:
+        engine.step(batch)
+    return arrays_of(engine.snapshot([ticker]))
+
+
+def arrays_of(state: EngineState) -> dict[str, bytes]:
+    return {
+        name: array.tobytes() for name, array in state.arrays.items() if not name.startswith("algorithm/")
+    }
+
+
+def test_after_retention_a_new_algorithm_moves_no_seed_of_what_the_checkpoint_has(
+    migrated: MakeDatabase,
+) -> None:
+    """T1 has too few candles left for the new indicators, T2 none."""
+    steps, change, kept_from = 10 * DAY + 6, 10 * DAY + 5, 5 * DAY
+    present = np.ones((steps, 3), dtype=np.bool_)
+    present[DAY : change - 30, 1] = present[2 * DAY : change, 2] = False
+    whole = list(batches(random_walk(steps, 3, seed=5), present=present))
+    database = migrated("signals")
+    close_all(database, whole[:change], Runner(0, 1, FEW))
+    with database.transaction() as session:
+        session.execute(
+            text("DELETE FROM candle WHERE open_time < :moment"), {"moment": whole[kept_from].open_time}
+        )
+    close(database, Runner(0, 1, ALL), whole[change], change + 1)
+
+    states = {
+        each.partition: EngineState.from_bytes(each.state)
+        for each in checkpoints(database)
+        if each.close_time == whole[change].close_time
+    }
+    found = {ticker: arrays_of(states[partition_of(ticker)].only([ticker])) for ticker in ("T0", "T1", "T2")}
+    had = state_of(Engine("1h", FEW.on("1h")), whole[:change], "T0")
+    left = [state_of(Engine("1h", ALL.on("1h")), whole[kept_from:change], each) for each in ("T0", "T1")]
+    assert had["indicator/rsi14/gain"] != left[0]["indicator/rsi14/gain"]
+    assert found["T0"] == {**left[0], **had}
+    assert found["T1"] == left[1]
+    assert not any(map(any, (found["T2"]["count"], found["T2"]["indicator/rsi14/gain"])))
+    with database.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM ticker")).scalar_one() == 3
+        assert (
+            connection.execute(
+                text("SELECT count(evaluated_in) FROM candle WHERE open_time = :moment"),
+                {"moment": whole[change].open_time},
+            ).scalar_one()
+            == 3
+        )
 
 
 SPOIL = {
