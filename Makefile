@@ -21,7 +21,8 @@ run: setup ## all of it on this machine, http://127.0.0.1:8000 (PORT, DATA_DIR, 
 
 test: setup ## all tests; installs RabbitMQ and Chromium first when they are missing (Debian, as root)
 	@sh tests/install_servers.sh
-	$(BIN)/python -m pytest -p no:cacheprovider
+	$(BIN)/python -m pytest -p no:cacheprovider -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -p no:cacheprovider -m alone
 	@sh .ci/with_node npm test
 
 check: setup ## linters, types, architecture, migrations, infrastructure

@@ -5,7 +5,10 @@ import secrets
 import time
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.alone
 
 PASSWORD = secrets.token_urlsafe(18)
 CLOSES_MS = 60_000

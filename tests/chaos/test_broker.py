@@ -18,6 +18,8 @@ from tests.support.person import Person, ask_until_prepared
 from tests.support.rabbitmq import RabbitServer
 from tests.support.stack import SERVICES, Stack
 
+pytestmark = pytest.mark.alone
+
 ASKED = ("golden_crossover", "pump_and_dump", "reversal_rsi")
 PAGES = ("/dashboard", "/alerts", "/inbox", "/subscription", "/settings")
 CHANGES_BETWEEN = 5

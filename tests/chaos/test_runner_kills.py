@@ -26,6 +26,8 @@ from tests.signals.market import START, random_walk
 from tests.support.rabbitmq import RabbitServer
 from tests.support.stack import ROOT
 
+pytestmark = pytest.mark.alone
+
 TICKERS = 10
 PROCESSES = ("feed", "worker", "runner")
 HELPERS_SHARE = 10

@@ -94,6 +94,7 @@ def refused(data_dir: Path, **environment: str) -> str:
     return complaint
 
 
+@pytest.mark.alone
 def test_a_new_user_registers_is_told_and_finds_everything_again_after_a_restart(data_dir: Path) -> None:
     environment = {"PORT": str(free_port()), "REPLAY_SPEED": "20"}
     first = Launched(data_dir, environment)
@@ -136,6 +137,7 @@ def _mails(person: Person, *wanted: str) -> list[str]:
     return re.findall(r"/dev/mail/[\w.-]+", page)
 
 
+@pytest.mark.alone
 def test_a_start_after_a_kill_takes_over_from_the_dead(data_dir: Path) -> None:
     environment = {"PORT": str(free_port())}
     first = Launched(data_dir, environment)
@@ -238,6 +240,7 @@ def test_a_feed_with_nothing_to_show_says_why_before_anything_is_made(
     assert not (data_dir / "postgres").exists()
 
 
+@pytest.mark.alone
 def test_a_relative_feed_is_found_and_what_is_broken_is_told(data_dir: Path) -> None:
     feed = data_dir.parent / "feed"
     feed.mkdir()

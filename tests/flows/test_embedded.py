@@ -20,6 +20,8 @@ from tests.support.house import EmbeddedHouse
 from tests.support.person import Person, ask_until_prepared, message
 from tests.support.stack import ROOT
 
+pytestmark = pytest.mark.alone
+
 TICKERS = ("AAL", "ADBE", "AMZN", "AON")
 CANDLES = 420
 

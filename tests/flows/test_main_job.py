@@ -15,6 +15,8 @@ from tests.support.mailbox import Mailbox, Received
 from tests.support.person import Person, ask_until_prepared, message, path_of
 from tests.support.stack import Stack
 
+pytestmark = pytest.mark.alone
+
 Wanted = Callable[[Received], bool]
 
 
