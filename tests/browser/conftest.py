@@ -3,8 +3,17 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, ViewportSize, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
+from tests.support.person import Person
 from tests.support.stack import Stack
 
 CHROMIUM = "/usr/bin/chromium"
@@ -50,3 +59,20 @@ def page(request: pytest.FixtureRequest, browser: Browser, stack: Stack) -> Iter
     yield page
     context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def logged_in(page: Page, stack: Stack) -> None:
+    """Let the window be that of somebody who has registered and logged in elsewhere, at the dashboard."""
+    person = Person(stack.url)
+    person.register()
+    person.log_in()
+    page.context.set_extra_http_headers({"X-Forwarded-For": person.address})
+    page.context.add_cookies(
+        [
+            {"name": cookie.name, "value": cookie.value or "", "url": stack.url}
+            for cookie in person.session.cookies
+        ]
+    )
+    page.goto("/dashboard")
+    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()

@@ -23,7 +23,7 @@ def _come_from_an_address_of_ones_own(page: Page) -> None:
     page.context.set_extra_http_headers({"X-Forwarded-For": f"198.51.100.{secrets.randbelow(250) + 1}"})
 
 
-def _register_and_log_in(page: Page) -> str:
+def _register_and_log_in(page: Page) -> None:
     name = f"user{secrets.token_hex(4)}"
     _come_from_an_address_of_ones_own(page)
     page.goto("/")
@@ -39,7 +39,6 @@ def _register_and_log_in(page: Page) -> str:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
-    return name
 
 
 def test_a_view_changes_on_the_board_without_reloading(page: Page) -> None:
@@ -60,8 +59,8 @@ def test_a_view_changes_on_the_board_without_reloading(page: Page) -> None:
     _fits(page)
 
 
+@pytest.mark.usefixtures("logged_in")
 def test_the_board_stands_still_while_it_is_paused(page: Page) -> None:
-    _register_and_log_in(page)
     top = page.locator("[data-board]").bounding_box()
     expect(page.locator("[data-latest] li").first).to_be_visible(timeout=CLOSES_MS)
     assert page.locator("[data-board]").bounding_box() == top, "the list has pushed the board down"
@@ -77,8 +76,8 @@ def test_the_board_stands_still_while_it_is_paused(page: Page) -> None:
     expect(page.locator("[data-board-status]")).to_contain_text("meanwhile")
 
 
+@pytest.mark.usefixtures("logged_in")
 def test_who_has_an_alert_finds_the_change_in_the_inbox(page: Page) -> None:
-    _register_and_log_in(page)
     page.goto("/alerts")
     page.get_by_label("Algorithm").select_option("pump_and_dump")
     page.get_by_role("button", name="Tell me").click()
@@ -125,8 +124,8 @@ def test_everything_to_log_in_is_done_by_keyboard(page: Page) -> None:
     expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
 
 
+@pytest.mark.usefixtures("logged_in")
 def test_an_alert_is_switched_on_and_off(page: Page) -> None:
-    _register_and_log_in(page)
     page.goto("/alerts")
     page.get_by_label("Algorithm").select_option("golden_crossover")
     page.get_by_role("button", name="Tell me").click()
@@ -138,8 +137,8 @@ def test_an_alert_is_switched_on_and_off(page: Page) -> None:
     expect(own).to_have_count(0)
 
 
+@pytest.mark.usefixtures("logged_in")
 def test_the_ticker_page_draws_its_chart_and_says_why_a_view_changed(page: Page) -> None:
-    _register_and_log_in(page)
     page.goto("/tickers/AMZN?algorithm=golden_crossover")
     expect(page.locator("canvas").first).to_be_visible()
     why = page.locator(".change-card", has_text=re.compile("SMA9 crosses (above|below) SMA50")).first
@@ -150,8 +149,8 @@ def test_the_ticker_page_draws_its_chart_and_says_why_a_view_changed(page: Page)
     expect(opened).not_to_have_text(opened.inner_text(), timeout=CLOSES_MS)
 
 
+@pytest.mark.usefixtures("logged_in")
 def test_who_logs_out_is_asked_to_log_in_again(page: Page) -> None:
-    _register_and_log_in(page)
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_text("You are logged out.")).to_be_visible()
     page.goto("/dashboard")

@@ -105,7 +105,7 @@ def test_changes_while_the_broker_restarts_reach_everybody_once(
     full_size: bool,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    outages = 20 if full_size else 3
+    outages = 20 if full_size else 2
     folder = server_dir / "broker-chaos"
     folder.mkdir(mode=0o711)
     settings = {"REPLAY_SPEED": "4", "REPLAY_WARMUP": "0"}

@@ -43,10 +43,10 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some hundred candles of recorded tickers of two timeframes, with tickers that begin later."""
     directory = tmp_path_factory.mktemp("recording")
     for name, begin, end in (
-        ("daily/AAPL", 0, 200),
-        ("daily/IBM", 20, 200),
-        ("daily/MSFT", 40, 200),
-        ("m15/BTC-USD", 0, 140),
+        ("daily/AAPL", 0, 130),
+        ("daily/IBM", 20, 130),
+        ("daily/MSFT", 40, 130),
+        ("m15/BTC-USD", 0, 80),
     ):
         header, *rows = gzip.decompress((DATA / f"{name}.csv.gz").read_bytes()).decode().splitlines()
         (directory / f"{Path(name).name}.csv").write_text("\n".join([header, *rows[begin:end]]))
@@ -133,7 +133,7 @@ def close_in_vain(database: Database, runner: Runner, batch: CandleBatch, sequen
 
 
 def test_a_transaction_that_fails_after_the_step_leaves_no_trace_in_the_state(migrated: MakeDatabase) -> None:
-    closes = random_walk(160, 7, seed=3)
+    closes = random_walk(110, 7, seed=3)
     unbroken, broken = migrated("signals"), migrated("signals")
     close_all(unbroken, batches(closes))
     runner = Runner(0, 1, ALL)
@@ -227,15 +227,15 @@ def test_a_late_candle_is_stored_as_late_and_changes_nothing_else(migrated: Make
 
 
 def test_a_restart_passes_over_late_candles(migrated: MakeDatabase) -> None:
-    closes = random_walk(200, 3, seed=9)
-    present = np.ones((200, 3), dtype=np.bool_)
+    closes = random_walk(130, 3, seed=9)
+    present = np.ones((130, 3), dtype=np.bool_)
     present[60, 2] = False
     unbroken, restarted = migrated("signals"), migrated("signals")
     late = list(batches(closes))[60].take(np.array([2], dtype=np.intp))
     live = list(batches(closes, present=present))
-    close_all(unbroken, [*live[:120], late, *live[120:]])
-    close_all(restarted, [*live[:120], late])
-    close_all(restarted, live[120:], Runner(0, 1, ALL))
+    close_all(unbroken, [*live[:80], late, *live[80:]])
+    close_all(restarted, [*live[:80], late])
+    close_all(restarted, live[80:], Runner(0, 1, ALL))
     assert stored(restarted) == stored(unbroken)
 
 

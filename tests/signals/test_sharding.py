@@ -208,11 +208,11 @@ def test_no_candle_is_lost_when_the_number_changes_on_the_way(database_url: Make
     for numbers in ([1, 1, 1], [1, 4, 2]):
         url = database_url("signals")
         database = Database(url, application_name="test", pool_size=20)
-        for rows, count in zip((25, 50, 75), numbers, strict=True):
+        for rows, count in zip((15, 30, 45), numbers, strict=True):
             for ticker in tickers:
                 write(tmp_path, ticker, rows)
             local_market.run_to_the_end(database, url, tmp_path, shards=count)
         results.append(stored(database))
         database.dispose()
     assert results[0] == results[1]
-    assert len(results[0]["candle"]) == 75 * len(tickers)
+    assert len(results[0]["candle"]) == 45 * len(tickers)
