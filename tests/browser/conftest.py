@@ -27,6 +27,7 @@ QUIET = (
     "--disable-sync",
 )
 REFUSED_FORM = "status of 422"
+PATIENCE_MS = 15_000
 SIZES = {"phone": ViewportSize(width=390, height=844), "desktop": ViewportSize(width=1280, height=900)}
 
 
@@ -38,6 +39,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="package")
 def browser(playwright: Playwright) -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
     browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET])
     yield browser
     browser.close()

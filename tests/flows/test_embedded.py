@@ -152,7 +152,7 @@ def _all_items(person: Person, path: str) -> list[dict[str, str]]:
 def _wait_for_the_end(person: Person, candles: Path) -> None:
     """Wait until the last candle of each file is evaluated."""
     last = (candles / f"{TICKERS[0]}.csv").read_text().splitlines()[-1].split(",")[0]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     pause = threading.Event()
     while {ticker["time"] for ticker in _all_items(person, "/api/v1/tickers")} != {last}:
         assert time.monotonic() < deadline, "the replay did not come to its end"

@@ -95,8 +95,8 @@ def test_a_logout_ends_the_live_channel_and_the_session(stack: Stack) -> None:
     with person.live() as here, person.live() as there:
         for socket in (here, there):
             message(socket, "heartbeat")
-        logged_out = time.monotonic()
         assert person.post_form("/logout", {}, page="/settings").status_code == 303
+        logged_out = time.monotonic()
         person.session.cookies.update(cookies)  # whoever kept the cookie gains nothing by it
         for socket in (here, there):
             assert _closing_code(socket) == 1008
