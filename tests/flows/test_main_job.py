@@ -101,8 +101,10 @@ def test_a_logout_ends_the_live_channel_and_the_session(stack: Stack) -> None:
         for socket in (here, there):
             assert _closing_code(socket) == 1008
         assert time.monotonic() - logged_out < 5
+        asked = time.monotonic()
         while person.get("/dashboard").status_code != 302:
-            assert time.monotonic() - logged_out < 2.5
+            assert asked - logged_out < 2.5
+            asked = time.monotonic()
     with person.live() as again:
         assert _closing_code(again) == 1008
     assert person.get("/api/v1/alerts").status_code == 401

@@ -61,12 +61,13 @@ def test_a_revoked_session_ends_within_two_and_a_half_seconds(gateway: Gateway) 
     gateway.request("/dashboard", cookie)
     assert identities(gateway) == [["good"]]
     del gateway.auth.identities[cookie[1]]
-    revoked = time.monotonic()
+    revoked = asked = time.monotonic()
     pause = threading.Event()
     while identities(gateway)[-1]:
-        gateway.request("/dashboard", cookie)
-        assert time.monotonic() - revoked < REVOKED_WITHIN
+        assert asked - revoked < REVOKED_WITHIN
         pause.wait(0.02)
+        asked = time.monotonic()
+        gateway.request("/dashboard", cookie)
 
 
 def test_a_new_session_does_not_wait_for_the_memory_of_the_old(gateway: Gateway) -> None:
