@@ -19,6 +19,8 @@ setup: build/.stamp ## everything into .venv and node_modules, static files into
 run: setup ## all of it on this machine, http://127.0.0.1:8000 (PORT, DATA_DIR, FEED, REPLAY_SPEED)
 	@exec $(BIN)/python -m embedded
 
+# with it, as images of Python set it, each process that a test starts would compile all it imports anew
+test: export PYTHONDONTWRITEBYTECODE =
 test: setup ## all tests; installs RabbitMQ and Chromium first when they are missing (Debian, as root)
 	@sh tests/install_servers.sh
 	$(BIN)/python -m pytest -p no:cacheprovider -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder
