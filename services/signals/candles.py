@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from services.signals.roster import Roster
+
 FloatArray = NDArray[np.float64]
 
 TIMEFRAMES: dict[str, int] = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400}
@@ -24,6 +26,9 @@ COLUMNS = ("open", "high", "low", "close", "volume")
 """A candle's numbers."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER = int(np.iinfo(np.int64).min)
+"""The time of what has not been, in arrays of seconds since EPOCH."""
+_SECOND = timedelta(seconds=1)
 
 
 def read_only(values: FloatArray) -> FloatArray:
@@ -43,6 +48,11 @@ def length_of(timeframe: str) -> timedelta:
         return timedelta(seconds=TIMEFRAMES[timeframe])
     except KeyError:
         raise ValueError(f"unknown timeframe {timeframe!r}; known are {', '.join(TIMEFRAMES)}") from None
+
+
+def epoch_seconds(moment: datetime) -> int:
+    """Whole seconds since 1970."""
+    return (moment - EPOCH) // _SECOND
 
 
 class Refusal(StrEnum):
@@ -150,13 +160,6 @@ class CandleBatch:
         opened, high, low, close, volume = (float(column[index]) for column in self.columns)
         return Candle(self.tickers[index], self.open_time, opened, high, low, close, volume)
 
-    def candles(self) -> list[Candle]:
-        """The candles of all its tickers, in their order."""
-        opened, columns = self.open_time, (column.tolist() for column in self.columns)
-        return [
-            Candle(ticker, opened, *values) for ticker, *values in zip(self.tickers, *columns, strict=True)
-        ]
-
     def take(self, indices: NDArray[np.intp]) -> "CandleBatch":
         """The batch of the tickers at `indices`, in that order."""
         tickers = tuple(self.tickers[index] for index in indices.tolist())
@@ -214,11 +217,22 @@ class CandleValidator:
         self.timeframe = timeframe
         self._backfill = backfill
         self._earlier = earlier
-        self._last: dict[str, Candle] = {}
+        self._roster = Roster()
+        self._opened: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._values: FloatArray = np.zeros((0, len(COLUMNS)))
 
     def resume(self, last: Candle) -> None:
         """Go on after `last`, the newest accepted candle of its ticker (at a restart)."""
-        self._last[last.ticker] = last
+        row = self._roster.row(last.ticker)
+        self._make_room()
+        self._opened[row] = epoch_seconds(last.open_time)
+        self._values[row] = last.values
+
+    def follow(self, batch: CandleBatch) -> None:
+        """Go on after the candles of a batch, all accepted before and the newest of their tickers."""
+        rows = self._roster.rows(batch.tickers)
+        self._make_room()
+        self._accept(rows, batch)
 
     def check(self, candle: Candle) -> Verdict:
         """Judge one candle; an accepted one becomes the last of its ticker."""
@@ -227,13 +241,20 @@ class CandleValidator:
             reason = Refusal.OFF_GRID
         if reason is not None:
             return Verdict(Outcome.REFUSED, reason)
-        last = self._last.get(candle.ticker)
-        if last is None or candle.open_time > last.open_time:
-            self._last[candle.ticker] = candle
+        row = self._roster.row(candle.ticker)
+        self._make_room()
+        opened, last = epoch_seconds(candle.open_time), self._opened[row]
+        if opened > last:
+            self._opened[row], self._values[row] = opened, candle.values
             return _ACCEPTED
-        known = last if candle.open_time == last.open_time else self._earlier(candle.ticker, candle.open_time)
-        if known is not None:
-            same = known.values == candle.values
+        values: tuple[float, ...] | None
+        if opened == last:
+            values = tuple(self._values[row].tolist())
+        else:
+            known = self._earlier(candle.ticker, candle.open_time)
+            values = known and known.values
+        if values is not None:
+            same = values == candle.values
             return _IGNORED if same else Verdict(Outcome.REFUSED, Refusal.REPEATED_WITH_OTHER_VALUES)
         return _LATE if self._backfill else Verdict(Outcome.REFUSED, Refusal.OUT_OF_ORDER)
 
@@ -245,25 +266,22 @@ class CandleValidator:
         """
         if batch.timeframe != self.timeframe:
             raise ValueError(f"a batch of {batch.timeframe} for a validator of {self.timeframe}")
-        opened = batch.open_time
-        rows = zip(
-            batch.tickers, sound(batch).tolist(), *(column.tolist() for column in batch.columns), strict=True
-        )
-        kept: list[int] = []
-        others: list[tuple[Candle, Verdict]] = []
-        last = self._last
-        for index, (ticker, plain, *values) in enumerate(rows):
-            candle = Candle(ticker, opened, *values)
-            if plain and (ticker not in last or last[ticker].open_time < opened):
-                last[ticker] = candle
-                kept.append(index)
-                continue
-            verdict = self.check(candle)
-            if verdict.outcome is Outcome.ACCEPTED:
-                kept.append(index)
-            else:
-                others.append((candle, verdict))
-        return (batch.take(np.array(kept, dtype=np.intp)) if others else batch), others
+        rows = self._roster.rows(batch.tickers)
+        self._make_room()
+        good = sound(batch) & (self._opened[rows] < epoch_seconds(batch.open_time))
+        standing_out = [batch.candle(index) for index in np.flatnonzero(~good).tolist()]
+        others = [(candle, self.check(candle)) for candle in standing_out]
+        accepted = batch.take(np.flatnonzero(good)) if others else batch
+        self._accept(rows[good], accepted)
+        return accepted, others
+
+    def _accept(self, rows: NDArray[np.int64], batch: CandleBatch) -> None:
+        self._opened[rows] = epoch_seconds(batch.open_time)
+        self._values[rows] = np.column_stack(batch.columns)
+
+    def _make_room(self) -> None:
+        self._opened = self._roster.fitted(self._opened, NEVER)
+        self._values = self._roster.fitted(self._values, np.nan)
 
 
 _ACCEPTED = Verdict(Outcome.ACCEPTED)

@@ -6,32 +6,38 @@ what came out was committed; else it is thrown away and rebuilt from what is sto
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.signals.candles import (
+    EPOCH,
+    NEVER,
+    TIMEFRAMES,
     Candle,
     CandleBatch,
     Outcome,
     Refusal,
+    epoch_seconds,
     sound,
 )
-from services.signals.engine import Failure, Signal, StepResult
+from services.signals.engine import HOLD, CodeArray, Failure, Signal, StepResult, View, ViewChange
 from services.signals.ledger import records
 from services.signals.ledger.checkpoints import Checkpoint, Due, Previous
-from services.signals.ledger.records import Head, Record, partition_of
+from services.signals.ledger.records import PARTITIONS, Head, Record
 from services.signals.lineup import Lineup
 from services.signals.repository.checkpoints import LastRecord
-from services.signals.repository.cycles import ChangeRow, GapRow, SignalRow, TickerRow, ViewRow
+from services.signals.repository.cycles import ChangeRow, GapRow, Signals, TickerRow, ViewRow
 from services.signals.repository.history import KnownTicker, KnownView
+from services.signals.roster import RowArray
 from services.signals.state import EngineState
-from services.signals.timeframe_state import Earlier, TimeframeState
+from services.signals.timeframe_state import Earlier, ShardRoster, TimeframeState
 
-NAMES = {code: Signal.of(code).value for code in (-1, 0, 1)}
-"""Signals and views by their code in arrays."""
+NOWHERE = -1
+"""The home of a ticker that has none yet."""
+_HOMES = {timeframe: code for code, timeframe in enumerate(TIMEFRAMES)}
 
 BoolArray = NDArray[np.bool_]
 
@@ -54,17 +60,15 @@ class Evaluation:
     end such a silence.
     """
 
-    timeframe: str
-    close_time: datetime
-    usable: bool = True
-    candles: list[Candle] = field(default_factory=list)
+    candles: CandleBatch
+    usable: bool
     evaluated_in: list[int] = field(default_factory=list)
     late: list[Candle] = field(default_factory=list)
     ignored: int = 0
     refused: list[tuple[Candle, Refusal]] = field(default_factory=list)
     tickers: list[TickerRow] = field(default_factory=list)
     gaps: list[GapRow] = field(default_factory=list)
-    signals: list[SignalRow] = field(default_factory=list)
+    signals: Signals = field(init=False)
     views: list[ViewRow] = field(default_factory=list)
     changes: list[ChangeRow] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
@@ -84,10 +88,11 @@ class Shard:
         self.heads = {partition: Head(partition) for partition in partitions}
         self._lineup = lineup
         self._timeframes: dict[str, TimeframeState] = {}
-        self._partition_of: dict[str, int] = {}
         self._versions = {key: each.version for key, each in lineup.algorithms.items()}
-        self._viewed: dict[str, set[str]] = {key: set() for key in lineup.algorithms}
-        self._home: dict[str, str] = {}
+        self._roster = ShardRoster()
+        self._is_own = np.isin(np.arange(PARTITIONS), self.partitions)
+        self._viewed: dict[str, BoolArray] = {key: np.zeros(0, dtype=np.bool_) for key in lineup.algorithms}
+        self._home: CodeArray = np.zeros(0, dtype=np.int8)
         self._earlier: Earlier = _nothing_earlier
 
     # Going on from what is stored
@@ -99,10 +104,14 @@ class Shard:
         last records of the chains in each timeframe.
         """
         self.heads.update((head.partition, head) for head in heads)
+        homes: dict[str, int] = {}
         for ticker, timeframe, partition in tickers:
-            self._home.setdefault(ticker, timeframe)
+            homes.setdefault(ticker, _HOMES[timeframe])
             if partition in self.heads:
-                self._timeframe(timeframe).partitions[ticker] = partition
+                self._timeframe(timeframe).begun.add(partition)
+        rows = self._roster.rows(tuple(homes))
+        self._home = self._roster.fitted(self._home, NOWHERE)
+        self._home[rows] = list(homes.values())
         for partition, timeframe, close_time, algorithms in last_records:
             self._timeframe(timeframe).previous[partition] = Previous(close_time, algorithms)
 
@@ -123,14 +132,12 @@ class Shard:
         The candles alone give the same ones, unless an algorithm is new here or has changed: its views
         go on from what people were told, and one never evaluated here starts at HOLD.
         """
-        for each in self._timeframes.values():
-            each.caught_up()
         held: dict[str, dict[str, tuple[Signal, float]]] = {key: {} for key in self._viewed}
         for ticker, algorithm, view, close in views:
             if algorithm in held:
                 held[algorithm][ticker] = (Signal(view), close)
         for key, of_tickers in held.items():
-            self._viewed[key] = set(of_tickers)
+            self._viewed_of(key)[self._roster.rows(tuple(of_tickers))] = True
             for each in self._timeframes.values():
                 each.engine.resume_views(key, of_tickers)
 
@@ -145,17 +152,17 @@ class Shard:
         """Advance by one close of live candles; `earlier` finds stored ones behind each ticker's last."""
         self._earlier = earlier
         known = self._timeframe(batch.timeframe)
-        out = Evaluation(batch.timeframe, batch.close_time)
+        rows = self._roster.rows(batch.tickers)
         good = sound(batch)
-        elsewhere = self._elsewhere(batch, good)
-        own = [index for index, ticker in enumerate(batch.tickers) if self._partition(ticker) in self.heads]
-        mine = batch if len(own) == len(batch) else _of(batch, own)
-        if elsewhere:
-            strangers = elsewhere.intersection(own)
-            out.refused += [(batch.candle(index), Refusal.SECOND_TIMEFRAME) for index in sorted(strangers)]
-            mine = _of(batch, [index for index in own if index not in strangers])
-            good[list(elsewhere)] = False
-        accepted, others = known.validator.check_batch(mine)
+        strange = self._elsewhere(rows, batch.timeframe, good)
+        own = self._is_own[self._roster.partitions[rows]]
+        mine = own & ~strange
+        accepted, others = known.validator.check_batch(
+            batch if mine.all() else batch.take(np.flatnonzero(mine))
+        )
+        out = Evaluation(accepted, usable=bool((good & ~strange).any()))
+        strangers = np.flatnonzero(own & strange).tolist()
+        out.refused = [(batch.candle(index), Refusal.SECOND_TIMEFRAME) for index in strangers]
         for candle, verdict in others:
             if verdict.outcome is Outcome.LATE:
                 out.late.append(candle)
@@ -165,62 +172,70 @@ class Shard:
                 out.ignored += 1
         due = known.due_states(batch, self.heads)
         clock = known.clock
-        self._note_tickers(known, accepted, out)
+        self._note_tickers(known, out)
         result = known.engine.step(accepted)
         out.failures = result.failures
-        out.candles = accepted.candles()
-        out.usable = bool(good.any())
-        self._append_records(known, result, due, out)
-        out.evaluated_in = [self.heads[self._partition(ticker)].sequence for ticker in accepted.tickers]
-        self._collect(result, out)
-        self._listen(known, accepted, clock, out)
+        turned = sorted(result.changes, key=lambda each: (each.ticker, each.algorithm))
+        self._append_records(known, result, turned, due, out)
+        self._collect(result, turned, out)
+        self._listen(known, clock, out)
         return out
 
-    def _elsewhere(self, batch: CandleBatch, good: BoolArray) -> set[int]:
-        """Places of the tickers that would run in a second timeframe; a new one is at home in this one.
+    def _elsewhere(self, rows: RowArray, timeframe: str, good: BoolArray) -> BoolArray:
+        """Where tickers would run in a second timeframe; a new one is at home in this one.
 
         (algorithm, ticker) names one view, so a ticker has one timeframe where algorithms follow the feed.
         Tickers of all shards are looked at: whether a close is one must not depend on the shard.
         """
         if self._lineup.timeframes is not None:
-            return set()
-        places = set()
-        for index, (ticker, is_good) in enumerate(zip(batch.tickers, good.tolist(), strict=True)):
-            home = self._home.setdefault(ticker, batch.timeframe) if is_good else self._home.get(ticker)
-            if home not in (None, batch.timeframe):
-                places.add(index)
-        return places
+            return np.zeros(rows.size, dtype=np.bool_)
+        self._home = self._roster.fitted(self._home, NOWHERE)
+        self._home[rows[good & (self._home[rows] == NOWHERE)]] = _HOMES[timeframe]
+        homes = self._home[rows]
+        elsewhere: BoolArray = (homes != NOWHERE) & (homes != _HOMES[timeframe])
+        return elsewhere
 
-    def _partition(self, ticker: str) -> int:
-        known = self._partition_of.get(ticker)
-        if known is None:
-            known = self._partition_of[ticker] = partition_of(ticker)
-        return known
+    def _viewed_of(self, algorithm: str) -> BoolArray:
+        """Which tickers, by row, an algorithm has a view of."""
+        viewed = self._viewed[algorithm] = self._roster.fitted(self._viewed[algorithm], fill=False)
+        return viewed
 
     def _timeframe(self, timeframe: str) -> TimeframeState:
         known = self._timeframes.get(timeframe)
         if known is None:
-            known = self._timeframes[timeframe] = TimeframeState(timeframe, self._lineup, self._find_earlier)
+            known = self._timeframes[timeframe] = TimeframeState(
+                timeframe, self._lineup, self._find_earlier, self._roster
+            )
         return known
 
     def _find_earlier(self, ticker: str, open_time: datetime) -> Candle | None:
         return self._earlier(ticker, open_time)
 
-    def _note_tickers(self, known: TimeframeState, accepted: CandleBatch, out: Evaluation) -> None:
+    def _note_tickers(self, known: TimeframeState, out: Evaluation) -> None:
         """List new tickers, and record the candles that are missing since each ticker's last."""
-        opened = accepted.open_time
-        expected = opened - known.length
-        for ticker in accepted.tickers:
-            last = known.last_opened.get(ticker)
-            if last is None:
-                partition = known.partitions[ticker] = self._partition(ticker)
-                out.tickers.append(TickerRow(ticker, accepted.timeframe, partition, opened))
-            elif last != expected:
-                out.gaps.append(GapRow(ticker, accepted.timeframe, opened, last))
-            known.last_opened[ticker] = opened
+        tickers, timeframe, opened = out.candles.tickers, out.candles.timeframe, out.candles.open_time
+        before = known.note(out.candles)
+        new = before == NEVER
+        for index in np.flatnonzero(new).tolist():
+            ticker = tickers[index]
+            out.tickers.append(TickerRow(ticker, timeframe, self._partition(ticker), opened))
+        known.begun.update(row.partition for row in out.tickers)
+        gaps = ~new & (before != epoch_seconds(opened - known.length))
+        out.gaps = [
+            GapRow(tickers[index], timeframe, opened, EPOCH + timedelta(seconds=int(before[index])))
+            for index in np.flatnonzero(gaps).tolist()
+        ]
+
+    def _partition(self, ticker: str) -> int:
+        return int(self._roster.partitions[self._roster.row(ticker)])
 
     def _append_records(
-        self, known: TimeframeState, result: StepResult, states: Mapping[int, Due], out: Evaluation
+        self,
+        known: TimeframeState,
+        result: StepResult,
+        turned: Sequence[ViewChange],
+        states: Mapping[int, Due],
+        out: Evaluation,
     ) -> None:
         """One record for every chain that has candles, or has begun and is due.
 
@@ -228,11 +243,11 @@ class Shard:
         anything, and a chain that believed it would call every proper close after it late.
         """
         batch = result.batch
-        partitions = [self._partition(ticker) for ticker in batch.tickers]
-        hashes = dict(records.candle_hashes(batch, partitions))
-        begun = known.begun
+        partitions = self._roster.partitions[self._roster.rows(batch.tickers)]
+        places = known.places(batch.tickers, partitions.tolist())
+        hashes = {partition: records.candle_hash(batch, each) for partition, each in places}
         changes: dict[int, list[dict[str, Any]]] = {}
-        for change in sorted(result.changes, key=lambda each: (each.ticker, each.algorithm)):
+        for change in turned:
             changes.setdefault(self._partition(change.ticker), []).append(
                 {
                     "algorithm": change.algorithm,
@@ -242,9 +257,10 @@ class Shard:
                     "to": change.to_view.value,
                 }
             )
+        set_aside = sorted(failure.algorithm for failure in result.failures)
         for partition in self.partitions:
             head = self.heads[partition]
-            due = partition in begun and not head.is_late(batch.close_time, batch.timeframe)
+            due = partition in known.begun and not head.is_late(batch.close_time, batch.timeframe)
             is_cycle = out.usable or (
                 due and head.is_next(batch.close_time, batch.timeframe, self._begun(partition))
             )
@@ -257,7 +273,7 @@ class Shard:
                 close_time=batch.close_time,
                 candles=hashes.get(partition, records.NO_CANDLES),
                 algorithms=known.algorithms,
-                set_aside=sorted(failure.algorithm for failure in result.failures),
+                set_aside=set_aside,
                 changes=changes.get(partition, []),
                 checkpoint=state and state.hash,
             )
@@ -269,44 +285,39 @@ class Shard:
                 out.checkpoints.append(
                     Checkpoint(partition, record.sequence, batch.timeframe, batch.close_time, *state)
                 )
+        sequences = [self.heads[each].sequence if each in self.heads else 0 for each in range(PARTITIONS)]
+        out.evaluated_in = np.array(sequences)[partitions].tolist()
 
-    def _listen(
-        self, known: TimeframeState, accepted: CandleBatch, clock: datetime | None, out: Evaluation
-    ) -> None:
+    def _listen(self, known: TimeframeState, clock: datetime | None, out: Evaluation) -> None:
         """Which tickers a new close misses, and which fell silent; `clock` is where it stood before it."""
-        closed = accepted.close_time
+        closed = out.candles.close_time
         now = known.clock or closed
         out.is_recent = closed + 2 * known.length > now
         if clock is None or now <= clock:
             return
-        out.missing = sorted(known.last_opened.keys() - set(accepted.tickers))
-        out.silent = [
-            Silence(ticker, last)
-            for ticker in out.missing
-            if now - (last := known.last_opened[ticker] + known.length) >= 2 * known.length
-        ]
+        missing = known.missing(out.candles.tickers)
+        out.missing = [ticker for ticker, _ in missing]
+        out.silent = [Silence(*each) for each in missing if now - each[1] >= 2 * known.length]
 
     def _begun(self, partition: int) -> list[str]:
         """The timeframes of which a chain has had candles."""
         return [timeframe for timeframe, each in self._timeframes.items() if partition in each.begun]
 
-    def _collect(self, result: StepResult, out: Evaluation) -> None:
-        """Rows of the signals that were given, the pairs that are new, and the views that turned."""
+    def _collect(self, result: StepResult, turned: Sequence[ViewChange], out: Evaluation) -> None:
+        """The signals that were given, and rows of the pairs that are new and of the views that turned."""
         batch, closed = result.batch, result.batch.close_time
-        closes: list[float] = batch.close.tolist()
-        out.signals = _signal_rows(result, self._versions)
+        out.signals = Signals.of(result, self._versions)
+        rows = self._roster.rows(batch.tickers)
         for algorithm in sorted(result.views):
-            views = result.views[algorithm]
-            viewed = self._viewed[algorithm]
-            if not viewed.issuperset(batch.tickers):
-                out.views += [
-                    self._view_row(ticker, algorithm, batch, NAMES[view], close)
-                    for ticker, view, close in zip(batch.tickers, views.tolist(), closes, strict=True)
-                    if ticker not in viewed and view == 0
-                ]
-                viewed.update(batch.tickers)
-        for change in sorted(result.changes, key=lambda each: (each.ticker, each.algorithm)):
-            row = self._view_row(change.ticker, change.algorithm, batch, change.to_view.value, change.close)
+            viewed = self._viewed_of(algorithm)
+            new = ~viewed[rows] & (result.views[algorithm] == HOLD)
+            viewed[rows] = True
+            out.views += [
+                self._view_row(batch.tickers[index], algorithm, batch, Signal.HOLD, float(batch.close[index]))
+                for index in np.flatnonzero(new).tolist()
+            ]
+        for change in turned:
+            row = self._view_row(change.ticker, change.algorithm, batch, change.to_view, change.close)
             out.views.append(row)
             out.changes.append(
                 ChangeRow(
@@ -316,7 +327,7 @@ class Shard:
                     closed,
                     change.algorithm_version,
                     change.from_view.value,
-                    change.to_view.value,
+                    row.view,
                     change.close,
                     [condition._asdict() for condition in change.why],
                     row.ledger_partition,
@@ -324,43 +335,18 @@ class Shard:
                 )
             )
 
-    def _view_row(self, ticker: str, algorithm: str, batch: CandleBatch, view: str, close: float) -> ViewRow:
+    def _view_row(self, ticker: str, algorithm: str, batch: CandleBatch, view: View, close: float) -> ViewRow:
         head = self.heads[self._partition(ticker)]
         return ViewRow(
-            ticker, algorithm, batch.timeframe, view, batch.close_time, close, head.partition, head.sequence
-        )
-
-
-def _signal_rows(result: StepResult, versions: Mapping[str, str]) -> list[SignalRow]:
-    """Every signal that is not HOLD, ticker by ticker: rows of one index page are then written together."""
-    algorithms = sorted(result.signals)
-    if not algorithms:
-        return []
-    batch, opened = result.batch, result.batch.open_time
-    signals = np.stack([result.signals[key] for key in algorithms], axis=1)
-    views = np.stack([result.views[key] for key in algorithms], axis=1)
-    rows, columns = np.nonzero(signals)
-    closes = batch.close[rows].tolist()
-    codes, held = signals[rows, columns].tolist(), views[rows, columns].tolist()
-    return [
-        SignalRow(
-            batch.tickers[row],
-            algorithms[column],
+            ticker,
+            algorithm,
             batch.timeframe,
-            opened,
-            NAMES[code],
-            NAMES[view],
+            view.value,
+            batch.close_time,
             close,
-            versions[algorithms[column]],
+            head.partition,
+            head.sequence,
         )
-        for row, column, code, view, close in zip(
-            rows.tolist(), columns.tolist(), codes, held, closes, strict=True
-        )
-    ]
-
-
-def _of(batch: CandleBatch, places: Sequence[int]) -> CandleBatch:
-    return batch.take(np.array(places, dtype=np.intp))
 
 
 def _nothing_earlier(_ticker: str, _open_time: datetime) -> Candle | None:

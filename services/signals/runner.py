@@ -112,12 +112,12 @@ class Runner:
         note_position(connection, self.shard, batch.feed, batch.sequence)
         if not self._registered:
             versions.register(session, self._lineup)
-        if result.candles:
+        if result.candles.tickers:
             note_failures(
                 connection,
                 shard=self.shard,
-                timeframe=result.timeframe,
-                close_time=result.close_time,
+                timeframe=batch.timeframe,
+                close_time=batch.close_time,
                 failed={failure.algorithm for failure in result.failures},
             )
 
@@ -170,7 +170,8 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
 
 
 def _report(result: Evaluation) -> None:
-    CANDLES.labels(Outcome.ACCEPTED).inc(len(result.candles))
+    candles = result.candles
+    CANDLES.labels(Outcome.ACCEPTED).inc(len(candles))
     CANDLES.labels(Outcome.LATE).inc(len(result.late))
     CANDLES.labels(Outcome.IGNORED).inc(result.ignored)
     CANDLES.labels(Outcome.REFUSED).inc(len(result.refused))
@@ -182,22 +183,25 @@ def _report(result: Evaluation) -> None:
         for candle, reason in islice(refused, REFUSED_AT_ONCE)
     ]:
         log.warning(
-            "candles refused", count=len(result.refused), timeframe=result.timeframe, candles="; ".join(named)
+            "candles refused",
+            count=len(result.refused),
+            timeframe=candles.timeframe,
+            candles="; ".join(named),
         )
     if result.newly_missing:
-        MISSING.labels(result.timeframe).inc(result.newly_missing)
+        MISSING.labels(candles.timeframe).inc(result.newly_missing)
         log.warning(
             "tickers are missing",
             count=result.newly_missing,
-            timeframe=result.timeframe,
-            close_time=result.close_time,
-            evaluated=len(result.candles),
+            timeframe=candles.timeframe,
+            close_time=candles.close_time,
+            evaluated=len(candles),
         )
     for failure in result.failures:
         SET_ASIDE.labels(failure.algorithm).inc()
         log.error(
             "algorithm set aside",
             algorithm=failure.algorithm,
-            close_time=result.close_time,
+            close_time=candles.close_time,
             exc_info=failure.error,
         )

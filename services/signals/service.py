@@ -140,7 +140,7 @@ def close_candles(
     if not result.usable:
         feeds.note_unusable(session, event.feed, event.sequence)
     cycles.insert_tickers(session, result.tickers)
-    cycles.insert_candles(session, event.timeframe, result.candles, result.evaluated_in)
+    cycles.insert_close(session, result.candles, result.evaluated_in)
     cycles.insert_candles(session, event.timeframe, result.late, None)
     cycles.insert_gaps(session, result.gaps)
     cycles.insert_signals(session, result.signals)

@@ -34,7 +34,7 @@ def after_close(
     """
     stale = silences.stale(session, event.timeframe, partitions)
     fallen = [each for each in result.silent if each.ticker not in stale]
-    found = [each.ticker for each in result.candles if each.ticker in stale] if result.is_recent else []
+    found = [ticker for ticker in result.candles.tickers if ticker in stale] if result.is_recent else []
     if fallen:
         _tell_stale(session, event.timeframe, fallen, event.close_time, version=event.sequence)
     if found:

@@ -148,6 +148,14 @@ def test_good_batch_is_accepted_as_it_is():
     assert others == []
 
 
+def test_validator_goes_on_after_the_candles_of_a_batch():
+    checked = validator()
+    checked.follow(batch_of([GOOD, GOOD._replace(ticker="ETH")]))
+    assert checked.check(GOOD._replace(ticker="ETH")).outcome is Outcome.IGNORED
+    assert checked.check(GOOD._replace(volume=7.0)).reason is Refusal.REPEATED_WITH_OTHER_VALUES
+    assert checked.check(GOOD._replace(open_time=START + HOUR)).outcome is Outcome.ACCEPTED
+
+
 def test_batch_off_the_grid_is_refused_as_a_whole():
     batch = batch_of([GOOD._replace(open_time=START + timedelta(minutes=1))])
     accepted, others = validator().check_batch(batch)

@@ -1,14 +1,16 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.signals.candles import Candle
+from services.signals.candles import Candle, CandleBatch
+from services.signals.engine import BUY
 from services.signals.ledger.records import Record
 from services.signals.repository import cycles, history
-from services.signals.repository.cycles import SignalRow, TickerRow
+from services.signals.repository.cycles import Signals, TickerRow
 from tests.signals.closing import close_all, stored
 from tests.signals.market import batches, random_walk
 from tests.signals.test_runner import MakeDatabase
@@ -36,10 +38,15 @@ def test_every_float64_comes_back_from_the_database_as_it_went_in(migrated: Make
     @given(st.lists(st.floats(min_value=0, exclude_min=True, allow_infinity=False), min_size=1, max_size=20))
     def check(prices: list[float]) -> None:
         candles = [Candle(f"T{number}", OPENED, *[price] * 5) for number, price in enumerate(prices)]
+        tickers, columns = tuple(candle.ticker for candle in candles), [np.array(prices)] * 5
+        batch = CandleBatch("1h", OPENED + timedelta(hours=1), tickers, *columns)
         with Session(database.engine) as session:  # never committed
             cycles.insert_candles(session, "1h", candles, None)
-            found = [history.candle_at(session, candle.ticker, "1h", OPENED) for candle in candles]
-        assert found == candles
+            by_row = [history.candle_at(session, candle.ticker, "1h", OPENED) for candle in candles]
+            session.rollback()
+            cycles.insert_close(session, batch, range(len(batch)))
+            in_columns = [history.candle_at(session, candle.ticker, "1h", OPENED) for candle in candles]
+        assert candles == by_row == in_columns
 
     check()
 
@@ -61,13 +68,19 @@ def test_nothing_is_written_twice(migrated: MakeDatabase) -> None:
     database = migrated("signals")
     close_all(database, batches(random_walk(30, 3, seed=1)))
     before = stored(database)
-    row = SignalRow("T9", "a", "1h", OPENED, "BUY", "BUY", 0.1, "1")
+    column = np.array([0.2, 0.1])
+    candles = CandleBatch("1h", OPENED + timedelta(hours=1), ("T8", "T9"), *[column] * 5)
+    one, bought = np.ones(1, dtype=np.intp), np.full(1, BUY, dtype=np.int8)
+    signals = Signals(candles, (("z", "0"), ("a", "1")), one, one, bought, bought)
+    nothing = Signals(candles, (), one[:0], one[:0], bought[:0], bought[:0])
     with database.transaction() as session:
-        cycles.insert_signals(session, [row])
-        cycles.insert_signals(session, [])
+        cycles.insert_signals(session, signals)
+        cycles.insert_signals(session, nothing)
     with database.read() as connection:
         stored_row = connection.execute(text("SELECT * FROM signal WHERE ticker = 'T9'")).one()
     assert float(stored_row.close) == 0.1
+    assert (stored_row.algorithm, stored_row.algorithm_version, stored_row.open_time) == ("a", "1", OPENED)
+    assert (stored_row.timeframe, stored_row.signal, stored_row.view) == ("1h", "BUY", "BUY")
     assert len(stored(database)["signal"]) == len(before["signal"]) + 1
 
 

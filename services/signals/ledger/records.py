@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import orjson
 import rfc8785
+from numpy.typing import NDArray
 
 from services.signals.candles import TIMEFRAMES, CandleBatch, FloatArray, is_on_grid, length_of
 from services.signals.ledger import canonical
@@ -27,6 +28,9 @@ GENESIS = "0" * 64
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 EXACT_INTEGERS = 2.0**53
+
+Column = FloatArray | list[float | int] | list[str]
+"""A column of candles as JSON takes it: an array only where no number of it is whole."""
 
 
 def partition_of(ticker: str) -> int:
@@ -125,53 +129,68 @@ def append(
     return Record(head.partition, sequence, timeframe, close_time, late, body.decode(), digest)
 
 
+def places_by_partition(
+    tickers: Sequence[str], partitions: Sequence[int]
+) -> list[tuple[int, NDArray[np.intp]]]:
+    """Each partition, in order, with the places of its tickers, these in order of their names.
+
+    `partitions` gives the partition of each ticker.
+    """
+    places: dict[int, list[int]] = {}
+    for index in sorted(range(len(tickers)), key=tickers.__getitem__):
+        places.setdefault(partitions[index], []).append(index)
+    return [(partition, np.array(places[partition], dtype=np.intp)) for partition in sorted(places)]
+
+
+def candle_hash(batch: CandleBatch, places: NDArray[np.intp]) -> str:
+    """The hash of a batch's candles at some places, which are in order of their tickers.
+
+    It is over the canonical JSON of the columns, `{"close": [...], ..., "tickers": [...]}`.
+    """
+    columns: dict[str, Column] = {
+        name: _json_numbers(column[places]) for name, column in zip(COLUMNS, batch.columns, strict=True)
+    }
+    columns["tickers"] = [batch.tickers[index] for index in places.tolist()]
+    return hashlib.sha256(canonical_columns(columns)).hexdigest()
+
+
 def candle_hashes(batch: CandleBatch, partitions: Sequence[int]) -> Iterator[tuple[int, str]]:
     """Each partition of the batch and the hash of its candles, in order of the partition.
 
-    The hash is over the canonical JSON of the columns, `{"close": [...], ..., "tickers": [...]}`, with
-    the tickers sorted. `partitions` gives the partition of each ticker of the batch.
+    `partitions` gives the partition of each ticker of the batch.
     """
-    order = [index for _, _, index in sorted(zip(partitions, batch.tickers, range(len(batch)), strict=True))]
-    columns: dict[str, list[Any]] = {
-        name: _json_numbers(column[np.array(order, dtype=np.intp)])
-        for name, column in zip(COLUMNS, batch.columns, strict=True)
-    }
-    columns["tickers"] = [batch.tickers[index] for index in order]
-    start = 0
-    while start < len(order):
-        partition = partitions[order[start]]
-        end = start
-        while end < len(order) and partitions[order[end]] == partition:
-            end += 1
-        yield partition, _hash_of({name: column[start:end] for name, column in columns.items()})
-        start = end
+    for partition, places in places_by_partition(batch.tickers, partitions):
+        yield partition, candle_hash(batch, places)
 
 
 NO_CANDLES = hashlib.sha256(rfc8785.dumps({name: [] for name in (*COLUMNS, "tickers")})).hexdigest()
 """The hash of a cycle to which a partition had no candle."""
 
 
-def _hash_of(columns: Mapping[str, list[Any]]) -> str:
-    return hashlib.sha256(canonical_columns(columns)).hexdigest()
-
-
-def canonical_columns(columns: Mapping[str, list[Any]]) -> bytes:
+def canonical_columns(columns: Mapping[str, Column]) -> bytes:
     """RFC 8785 of columns of text and of numbers as `_json_numbers` makes them.
 
     orjson is fifty times faster on long columns and writes the same bytes where every float is no
     integer and lies within [1e-5, 1e16); all else goes to the reference.
     """
     for column in columns.values():
-        floats = [value for value in column if type(value) is float]
-        if floats and not (min(floats) >= 1e-5 and max(floats) < 1e16):
-            return rfc8785.dumps(dict(columns))
-    return orjson.dumps(columns, option=orjson.OPT_SORT_KEYS)
+        floats = column if isinstance(column, np.ndarray) else [v for v in column if type(v) is float]
+        if len(floats) and not (np.min(floats) >= 1e-5 and np.max(floats) < 1e16):
+            return rfc8785.dumps(
+                {
+                    name: values.tolist() if isinstance(values, np.ndarray) else values
+                    for name, values in columns.items()
+                }
+            )
+    return orjson.dumps(columns, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _json_numbers(column: FloatArray) -> list[float | int]:
+def _json_numbers(column: FloatArray) -> Column:
     """The column's values, integers as int: JSON knows one kind of number, 1.0 is written 1."""
+    whole = np.flatnonzero((column == np.rint(column)) & (np.abs(column) < EXACT_INTEGERS))
+    if not whole.size:
+        return column
     values: list[float | int] = column.tolist()
-    whole = (column == np.rint(column)) & (np.abs(column) < EXACT_INTEGERS)
-    for index in np.flatnonzero(whole).tolist():
+    for index in whole.tolist():
         values[index] = int(values[index])
     return values

@@ -4,17 +4,21 @@ Rows go in by COPY or as arrays: ten thousand tickers close at once. Numbers tra
 decimal that reads back as the same float64; PostgreSQL's own cast from float8 keeps 15 digits only.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import repeat
 from typing import Any, LiteralString, NamedTuple, cast
 
+import numpy as np
 import orjson
 import psycopg
+from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.signals.candles import Candle
+from services.signals.candles import Candle, CandleBatch, FloatArray
+from services.signals.engine import BUY, HOLD, SELL, CodeArray, Signal, StepResult
 from services.signals.ledger.records import Record
 from services.signals.repository import partitions
 
@@ -22,17 +26,37 @@ ROWS_AT_ONCE = 50_000
 """A new pair has a row at a ticker's first close: of very many tickers one statement would be too slow."""
 
 
-class SignalRow(NamedTuple):
-    """A signal that was not HOLD, in the columns' order."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Signals:
+    """The signals of a close that were not HOLD, ticker by ticker: rows of one index page come together.
 
-    ticker: str
-    algorithm: str
-    timeframe: str
-    open_time: datetime
-    signal: str
-    view: str
-    close: float
-    algorithm_version: str
+    Each array is of shape (signals,): places of tickers in `candles` and of algorithms (key and version) in
+    `algorithms`, and codes of the signal and of the view that it left.
+    """
+
+    candles: CandleBatch
+    algorithms: tuple[tuple[str, str], ...]
+    tickers_at: NDArray[np.intp]
+    algorithms_at: NDArray[np.intp]
+    signals: CodeArray
+    views: CodeArray
+
+    @classmethod
+    def of(cls, result: StepResult, versions: Mapping[str, str]) -> "Signals":
+        """Those of a step. `versions` has the version of each algorithm."""
+        keys = sorted(result.signals)
+        shape = len(keys), len(result.batch)
+        signals = np.array([result.signals[key] for key in keys], dtype=np.int8).reshape(shape)
+        views = np.array([result.views[key] for key in keys], dtype=np.int8).reshape(shape)
+        tickers_at, algorithms_at = np.nonzero(signals.T)
+        return cls(
+            result.batch,
+            tuple((key, versions[key]) for key in keys),
+            tickers_at,
+            algorithms_at,
+            signals[algorithms_at, tickers_at],
+            views[algorithms_at, tickers_at],
+        )
 
 
 class ViewRow(NamedTuple):
@@ -105,18 +129,42 @@ def insert_candles(
     )
 
 
-def insert_signals(session: Session, rows: Sequence[SignalRow]) -> None:
-    """Store signals of one close."""
-    times = {moment: moment.isoformat() for moment in {row.open_time for row in rows}}
-    lines = [
-        f"{ticker}\t{algorithm}\t{timeframe}\t{times[moment]}\t{signal}\t{view}\t{close!r}\t{version}\n"
-        for ticker, algorithm, timeframe, moment, signal, view, close, version in rows
-    ]
+def insert_close(session: Session, candles: CandleBatch, evaluated_in: Sequence[int]) -> None:
+    """Store the candles of one close, each with the ledger sequence that evaluated it."""
+    if not candles.tickers:
+        return
+    partitions.ensure(session.connection(), candles.timeframe, [candles.open_time])
+    end = f"\t{candles.timeframe}\t{candles.open_time.isoformat()}\n"
+    columns = candles.tickers, *map(_decimals, candles.columns), map(str, evaluated_in)
     _copy(
         session,
-        "COPY signal (ticker, algorithm, timeframe, open_time, signal, view, close, algorithm_version)"
+        "COPY candle (ticker, open, high, low, close, volume, evaluated_in, timeframe, open_time) FROM STDIN",
+        (line + end for line in map("\t".join, zip(*columns, strict=True))),
+    )
+
+
+def insert_signals(session: Session, signals: Signals) -> None:
+    """Store the signals of one close."""
+    candles = signals.candles
+    if not signals.tickers_at.size:
+        return
+    beginnings = list(map("\t".join, zip(candles.tickers, _decimals(candles.close), strict=True)))
+    kinds = zip(signals.algorithms_at.tolist(), signals.signals.tolist(), signals.views.tolist(), strict=True)
+    ends = {
+        (at, signal, view): (
+            f"\t{key}\t{version}\t{candles.timeframe}\t{candles.open_time.isoformat()}"
+            f"\t{Signal.of(signal)}\t{Signal.of(view)}\n"
+        )
+        for at, (key, version) in enumerate(signals.algorithms)
+        for signal in (BUY, SELL)
+        for view in (BUY, HOLD, SELL)
+    }
+    places = signals.tickers_at.tolist()
+    _copy(
+        session,
+        "COPY signal (ticker, close, algorithm, algorithm_version, timeframe, open_time, signal, view)"
         " FROM STDIN",
-        lines,
+        (beginnings[place] + ends[kind] for place, kind in zip(places, kinds, strict=True)),
     )
 
 
@@ -187,6 +235,11 @@ def insert_changes(session: Session, rows: Sequence[ChangeRow], *, late: bool) -
         """,
         [(*row[:7], repr(row.close), orjson.dumps(row.why).decode(), *row[9:], late) for row in rows],
     )
+
+
+def _decimals(column: FloatArray) -> list[str]:
+    """The shortest decimal of each number of a column that is not empty."""
+    return orjson.dumps(column, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].decode().split(",")
 
 
 def _copy(session: Session, statement: LiteralString, lines: Iterable[str]) -> None:
