@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -75,24 +75,49 @@ def add(
     Without a correlation id the event belongs to the request or message that is being handled. Committing
     wakes the relay. Raises InvalidMessage when the event is not in the registry.
     """
-    envelope = Envelope.of(
-        event,
+    (envelope,) = add_all(
+        session,
+        [event],
         aggregate_id=aggregate_id,
         aggregate_version=aggregate_version,
-        correlation_id=correlation_id or current_correlation_id(),
+        correlation_id=correlation_id,
     )
-    session.execute(
-        _ADD,
+    return envelope
+
+
+def add_all(
+    session: Session,
+    events: Sequence[Event],
+    *,
+    aggregate_id: str,
+    aggregate_version: int,
+    correlation_id: str | None = None,
+) -> list[Envelope[Event]]:
+    """Put events of one state of an aggregate into the outbox, as `add` does, in one round trip."""
+    envelopes = [
+        Envelope.of(
+            event,
+            aggregate_id=aggregate_id,
+            aggregate_version=aggregate_version,
+            correlation_id=correlation_id or current_correlation_id(),
+        )
+        for event in events
+    ]
+    headers = json.dumps(monitoring.trace_headers())
+    rows = [
         {
             "id": envelope.id,
             "type": envelope.routing_key,
             "aggregate_id": aggregate_id,
             "aggregate_version": aggregate_version,
             "payload": encode(envelope).decode(),
-            "headers": json.dumps(monitoring.trace_headers()),
-        },
-    )
-    return envelope
+            "headers": headers,
+        }
+        for envelope in envelopes
+    ]
+    if rows:
+        session.execute(_ADD, rows)
+    return envelopes
 
 
 @dataclass(frozen=True)

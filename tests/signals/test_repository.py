@@ -10,7 +10,7 @@ from services.signals.candles import Candle, CandleBatch
 from services.signals.engine import BUY
 from services.signals.ledger.records import Record
 from services.signals.repository import cycles, history
-from services.signals.repository.cycles import Signals, TickerRow
+from services.signals.repository.cycles import ChangeRow, Signals, TickerRow
 from tests.signals.closing import close_all, stored
 from tests.signals.market import batches, random_walk
 from tests.signals.test_runner import MakeDatabase
@@ -111,3 +111,23 @@ def test_texts_come_back_from_the_database_as_they_went_in(migrated: MakeDatabas
     assert [tuple(row) for row in found] == [
         (each.sequence, each.late, each.close_time, each.body, each.hash) for each in records
     ]
+
+
+def test_conditions_come_back_from_the_database_as_they_went_in(migrated: MakeDatabase) -> None:
+    why = [{"text": each, "value": 0.1 + 0.2, "threshold": None, "holds": True} for each in AWKWARD]
+    row = ChangeRow("T", "a", "1h", OPENED, "1", "HOLD", "BUY", 1 / 3, why, 3, 7)
+    database = migrated("signals")
+    with database.transaction() as session:
+        cycles.insert_changes(session, [row], late=True)
+        cycles.insert_changes(session, [], late=True)
+    with database.read() as connection:
+        found = connection.execute(text("SELECT * FROM view_change")).one()
+    assert found.why == why
+    assert (found.ticker, found.close_time, found.algorithm, found.timeframe) == ("T", OPENED, "a", "1h")
+    assert (found.from_view, found.to_view, float(found.close)) == ("HOLD", "BUY", 1 / 3)
+    assert (found.algorithm_version, found.ledger_partition, found.ledger_sequence, found.late) == (
+        "1",
+        3,
+        7,
+        True,
+    )

@@ -220,20 +220,19 @@ def upsert_views(session: Session, rows: Sequence[ViewRow]) -> None:
 
 def insert_changes(session: Session, rows: Sequence[ChangeRow], *, late: bool) -> None:
     """Store the turns of views with their why; of `late` ones nobody is alerted."""
-    _insert_arrays(
+    times = {moment: moment.isoformat() for moment in {row.close_time for row in rows}}
+    lines = []
+    for ticker, algorithm, timeframe, moment, version, before, after, close, why, partition, sequence in rows:
+        written = orjson.dumps(why).decode().replace("\\", "\\\\")
+        lines.append(
+            f"{ticker}\t{algorithm}\t{timeframe}\t{times[moment]}\t{version}\t{before}\t{after}\t{close!r}"
+            f"\t{written}\t{partition}\t{sequence}\t{late}\n"
+        )
+    _copy(
         session,
-        """
-        INSERT INTO view_change (ticker, algorithm, timeframe, close_time, algorithm_version, from_view,
-            to_view, close, why, ledger_partition, ledger_sequence, late)
-        SELECT ticker, algorithm, timeframe, close_time, version, from_view, to_view,
-            CAST(close AS numeric), CAST(why AS jsonb), part, seq, late
-        FROM unnest(CAST(:c0 AS text[]), CAST(:c1 AS text[]), CAST(:c2 AS text[]), CAST(:c3 AS timestamptz[]),
-            CAST(:c4 AS text[]), CAST(:c5 AS text[]), CAST(:c6 AS text[]), CAST(:c7 AS text[]),
-            CAST(:c8 AS text[]), CAST(:c9 AS smallint[]), CAST(:c10 AS bigint[]), CAST(:c11 AS boolean[]))
-            AS row (ticker, algorithm, timeframe, close_time, version, from_view, to_view, close, why,
-                part, seq, late)
-        """,
-        [(*row[:7], repr(row.close), orjson.dumps(row.why).decode(), *row[9:], late) for row in rows],
+        "COPY view_change (ticker, algorithm, timeframe, close_time, algorithm_version, from_view, to_view,"
+        " close, why, ledger_partition, ledger_sequence, late) FROM STDIN",
+        lines,
     )
 
 
