@@ -23,7 +23,7 @@ from services.signals.candles import (
     epoch_seconds,
     sound,
 )
-from services.signals.engine import HOLD, CodeArray, Failure, Signal, StepResult, View, ViewChange
+from services.signals.engine import HOLD, CodeArray, Signal, StepResult, View, ViewChange
 from services.signals.ledger import records
 from services.signals.ledger.checkpoints import Checkpoint, Due, Previous
 from services.signals.ledger.records import PARTITIONS, Head, Record
@@ -53,22 +53,26 @@ class Silence(NamedTuple):
 class Evaluation:
     """All that one batch gives: rows to store, and what has to be said aloud.
 
-    A `usable` batch has a sound candle of any shard's ticker in that one's own timeframe.
-    `evaluated_in` has the ledger sequence, in its ticker's partition, of each of the `candles`. `missing`
-    are the tickers of which a new close brought none, `silent` those of them of which none came for two
-    timeframes, `newly_missing` counts those that weren't STALE before; a close `is_recent` when its candles
-    end such a silence.
+    A `usable` batch has a sound candle of any shard's ticker in that one's own timeframe. `step` is what the
+    engine said of the `candles` that were accepted, `states` what the records are to name, by partition.
+
+    From `evaluated_in` on all is what `Shard.conclude` makes of it: that one has the ledger sequence, in its
+    ticker's partition, of each of the `candles`. `missing` are the tickers of which a new close brought none,
+    `silent` those of them of which none came for two timeframes, `newly_missing` counts those that weren't
+    STALE before; a close `is_recent` when its candles end such a silence.
     """
 
-    candles: CandleBatch
     usable: bool
-    evaluated_in: list[int] = field(default_factory=list)
+    candles: CandleBatch
+    step: StepResult
+    signals: Signals
+    states: Mapping[int, Due]
     late: list[Candle] = field(default_factory=list)
     ignored: int = 0
     refused: list[tuple[Candle, Refusal]] = field(default_factory=list)
     tickers: list[TickerRow] = field(default_factory=list)
     gaps: list[GapRow] = field(default_factory=list)
-    signals: Signals = field(init=False)
+    evaluated_in: list[int] = field(default_factory=list)
     views: list[ViewRow] = field(default_factory=list)
     changes: list[ChangeRow] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
@@ -77,7 +81,6 @@ class Evaluation:
     silent: list[Silence] = field(default_factory=list)
     is_recent: bool = False
     newly_missing: int = 0
-    failures: list[Failure] = field(default_factory=list)
 
 
 class Shard:
@@ -148,8 +151,11 @@ class Shard:
 
     # A close
 
-    def evaluate(self, batch: CandleBatch, earlier: Earlier) -> Evaluation:
-        """Advance by one close of live candles; `earlier` finds stored ones behind each ticker's last."""
+    def advance(self, batch: CandleBatch, earlier: Earlier) -> Evaluation:
+        """Advance by one close of live candles; `earlier` finds stored ones behind each ticker's last.
+
+        What follows on the signals is left to `conclude`, before the next close.
+        """
         self._earlier = earlier
         known = self._timeframe(batch.timeframe)
         rows = self._roster.rows(batch.tickers)
@@ -160,7 +166,11 @@ class Shard:
         accepted, others = known.validator.check_batch(
             batch if mine.all() else batch.take(np.flatnonzero(mine))
         )
-        out = Evaluation(accepted, usable=bool((good & ~strange).any()))
+        states = known.due_states(batch, self.heads)
+        step = known.engine.step(accepted)
+        signals = Signals.of(step, self._versions)
+        usable = bool((good & ~strange).any())
+        out = Evaluation(usable, accepted, step, signals, states)
         strangers = np.flatnonzero(own & strange).tolist()
         out.refused = [(batch.candle(index), Refusal.SECOND_TIMEFRAME) for index in strangers]
         for candle, verdict in others:
@@ -170,16 +180,17 @@ class Shard:
                 out.refused.append((candle, verdict.reason))
             else:
                 out.ignored += 1
-        due = known.due_states(batch, self.heads)
-        clock = known.clock
         self._note_tickers(known, out)
-        result = known.engine.step(accepted)
-        out.failures = result.failures
-        turned = sorted(result.changes, key=lambda each: (each.ticker, each.algorithm))
-        self._append_records(known, result, turned, due, out)
-        self._collect(result, turned, out)
-        self._listen(known, clock, out)
         return out
+
+    def conclude(self, out: Evaluation) -> None:
+        """Append to the chains, and say which views turned and which tickers are missing."""
+        known = self._timeframe(out.candles.timeframe)
+        clock = known.clock
+        turned = sorted(out.step.changes, key=lambda each: (each.ticker, each.algorithm))
+        self._append_records(known, turned, out)
+        self._collect(turned, out)
+        self._listen(known, clock, out)
 
     def _elsewhere(self, rows: RowArray, timeframe: str, good: BoolArray) -> BoolArray:
         """Where tickers would run in a second timeframe; a new one is at home in this one.
@@ -229,20 +240,13 @@ class Shard:
     def _partition(self, ticker: str) -> int:
         return int(self._roster.partitions[self._roster.row(ticker)])
 
-    def _append_records(
-        self,
-        known: TimeframeState,
-        result: StepResult,
-        turned: Sequence[ViewChange],
-        states: Mapping[int, Due],
-        out: Evaluation,
-    ) -> None:
+    def _append_records(self, known: TimeframeState, turned: Sequence[ViewChange], out: Evaluation) -> None:
         """One record for every chain that has candles, or has begun and is due.
 
         A batch that is not usable is a cycle, skipped, if it is the very next close; further on it may be
         anything, and a chain that believed it would call every proper close after it late.
         """
-        batch = result.batch
+        batch = out.candles
         partitions = self._roster.partitions[self._roster.rows(batch.tickers)]
         places = known.places(batch.tickers, partitions.tolist())
         hashes = {partition: records.candle_hash(batch, each) for partition, each in places}
@@ -257,7 +261,7 @@ class Shard:
                     "to": change.to_view.value,
                 }
             )
-        set_aside = sorted(failure.algorithm for failure in result.failures)
+        set_aside = sorted(failure.algorithm for failure in out.step.failures)
         for partition in self.partitions:
             head = self.heads[partition]
             due = partition in known.begun and not head.is_late(batch.close_time, batch.timeframe)
@@ -266,7 +270,7 @@ class Shard:
             )
             if partition not in hashes and not (due and is_cycle):
                 continue
-            state = states.get(partition)
+            state = out.states.get(partition)
             record = records.append(
                 head,
                 timeframe=batch.timeframe,
@@ -303,14 +307,13 @@ class Shard:
         """The timeframes of which a chain has had candles."""
         return [timeframe for timeframe, each in self._timeframes.items() if partition in each.begun]
 
-    def _collect(self, result: StepResult, turned: Sequence[ViewChange], out: Evaluation) -> None:
-        """The signals that were given, and rows of the pairs that are new and of the views that turned."""
-        batch, closed = result.batch, result.batch.close_time
-        out.signals = Signals.of(result, self._versions)
+    def _collect(self, turned: Sequence[ViewChange], out: Evaluation) -> None:
+        """Rows of the pairs that are new and of the views that turned."""
+        batch, closed = out.candles, out.candles.close_time
         rows = self._roster.rows(batch.tickers)
-        for algorithm in sorted(result.views):
+        for algorithm, views in sorted(out.step.views.items()):
             viewed = self._viewed_of(algorithm)
-            new = ~viewed[rows] & (result.views[algorithm] == HOLD)
+            new = ~viewed[rows] & (views == HOLD)
             viewed[rows] = True
             out.views += [
                 self._view_row(batch.tickers[index], algorithm, batch, Signal.HOLD, float(batch.close[index]))

@@ -118,7 +118,7 @@ class Runner:
                 shard=self.shard,
                 timeframe=batch.timeframe,
                 close_time=batch.close_time,
-                failed={failure.algorithm for failure in result.failures},
+                failed={failure.algorithm for failure in result.step.failures},
             )
 
         def committed(_session: Session) -> None:
@@ -197,7 +197,7 @@ def _report(result: Evaluation) -> None:
             close_time=candles.close_time,
             evaluated=len(candles),
         )
-    for failure in result.failures:
+    for failure in result.step.failures:
         SET_ASIDE.labels(failure.algorithm).inc()
         log.error(
             "algorithm set aside",

@@ -130,38 +130,25 @@ def close_candles(
         return history.candle_at(session, ticker, event.timeframe, open_time)
 
     locks.share_closes(session.connection())
-    result = shard.evaluate(batch_of(event), earlier)
-    evaluated_at = datetime.now(UTC)
-    late = not event.recorded and evaluated_at - event.close_time > alert_max_age
+    result = shard.advance(batch_of(event), earlier)
+    with cycles.inserting_signals(session, result.signals):
+        shard.conclude(result)
+        evaluated_at = datetime.now(UTC)
+        late = not event.recorded and evaluated_at - event.close_time > alert_max_age
+        changed = _views_changed(event, result.changes, evaluated_at, late=late)
     if not result.usable:
         feeds.note_unusable(session, event.feed, event.sequence)
     cycles.insert_tickers(session, result.tickers)
     cycles.insert_close(session, result.candles, result.evaluated_in)
     cycles.insert_candles(session, event.timeframe, result.late, None)
     cycles.insert_gaps(session, result.gaps)
-    cycles.insert_signals(session, result.signals)
     cycles.upsert_views(session, result.views)
     cycles.insert_changes(session, result.changes, late=late)
     cycles.insert_records(session, result.records)
     checkpoints.insert(session, result.checkpoints)
     _list_tickers(session, event, result.tickers)
-    told = {
-        "timeframe": event.timeframe,
-        "close_time": event.close_time,
-        "released_at": event.released_at,
-        "evaluated_at": evaluated_at,
-        "recorded": event.recorded,
-        "late": late,
-    }
-    outbox.add_all(
-        session,
-        [
-            ViewsChangedV1.model_validate(told | {"changes": list(map(_change, changes))})
-            for changes in _in_parts(result.changes, MAX_CHANGES)
-        ],
-        aggregate_id=f"views:{event.timeframe}",
-        aggregate_version=event.sequence,
-    )
+    views = f"views:{event.timeframe}"
+    outbox.add_all(session, changed, aggregate_id=views, aggregate_version=event.sequence)
     result.newly_missing = silence.after_close(session, event, shard.partitions, result)
     return result
 
@@ -213,6 +200,23 @@ def _list_tickers(session: Session, event: CandlesClosedV1, tickers: Sequence[Ti
         aggregate_id=f"tickers:{event.timeframe}",
         aggregate_version=event.sequence,
     )
+
+
+def _views_changed(
+    event: CandlesClosedV1, changes: Iterable[ChangeRow], evaluated_at: datetime, *, late: bool
+) -> list[ViewsChangedV1]:
+    told = {
+        "timeframe": event.timeframe,
+        "close_time": event.close_time,
+        "released_at": event.released_at,
+        "evaluated_at": evaluated_at,
+        "recorded": event.recorded,
+        "late": late,
+    }
+    return [
+        ViewsChangedV1.model_validate(told | {"changes": list(map(_change, part))})
+        for part in _in_parts(changes, MAX_CHANGES)
+    ]
 
 
 def _change(row: ChangeRow) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def test_live_evaluation_says_bit_for_bit_what_a_replay_says():
         sent = CandlesClosedV1.model_validate_json(envelope_of(batch).data.model_dump_json())
         columns = (np.array(getattr(sent, name)) for name in ("open", "high", "low", "close", "volume"))
         received = CandleBatch(sent.timeframe, sent.close_time, sent.tickers, *columns)
-        said = shard.evaluate(received, lambda ticker, opened: None).signals
+        said = shard.advance(received, lambda ticker, opened: None).signals
         time, tickers, closes = stamp(received.open_time), received.tickers, received.close.tolist()
         columns = said.tickers_at, said.algorithms_at, said.signals, said.views
         live += sorted(

@@ -1,6 +1,8 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -73,9 +75,17 @@ def test_nothing_is_written_twice(migrated: MakeDatabase) -> None:
     one, bought = np.ones(1, dtype=np.intp), np.full(1, BUY, dtype=np.int8)
     signals = Signals(candles, (("z", "0"), ("a", "1")), one, one, bought, bought)
     nothing = Signals(candles, (), one[:0], one[:0], bought[:0], bought[:0])
-    with database.transaction() as session:
-        cycles.insert_signals(session, signals)
-        cycles.insert_signals(session, nothing)
+    with database.transaction() as session, cycles.inserting_signals(session, signals):
+        pass
+    with database.transaction() as session, cycles.inserting_signals(session, nothing):
+        pass
+    again = replace(signals, tickers_at=one - 1)
+    with (
+        pytest.raises(ZeroDivisionError),
+        database.transaction() as session,
+        cycles.inserting_signals(session, again),
+    ):
+        raise ZeroDivisionError
     with database.read() as connection:
         stored_row = connection.execute(text("SELECT * FROM signal WHERE ticker = 'T9'")).one()
     assert float(stored_row.close) == 0.1

@@ -4,10 +4,11 @@ Rows go in by COPY or as arrays: ten thousand tickers close at once. Numbers tra
 decimal that reads back as the same float64; PostgreSQL's own cast from float8 keeps 15 digits only.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any, LiteralString, NamedTuple, cast
 
 import numpy as np
@@ -24,6 +25,7 @@ from services.signals.repository import partitions
 
 ROWS_AT_ONCE = 50_000
 """A new pair has a row at a ticker's first close: of very many tickers one statement would be too slow."""
+LINES_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,10 +145,12 @@ def insert_close(session: Session, candles: CandleBatch, evaluated_in: Sequence[
     )
 
 
-def insert_signals(session: Session, signals: Signals) -> None:
-    """Store the signals of one close."""
+@contextmanager
+def inserting_signals(session: Session, signals: Signals) -> Iterator[None]:
+    """Store the signals of one close; the database is at it while the block runs, which can't ask it."""
     candles = signals.candles
     if not signals.tickers_at.size:
+        yield
         return
     beginnings = list(map("\t".join, zip(candles.tickers, _decimals(candles.close), strict=True)))
     kinds = zip(signals.algorithms_at.tolist(), signals.signals.tolist(), signals.views.tolist(), strict=True)
@@ -160,12 +164,13 @@ def insert_signals(session: Session, signals: Signals) -> None:
         for view in (BUY, HOLD, SELL)
     }
     places = signals.tickers_at.tolist()
-    _copy(
+    with _copying(
         session,
         "COPY signal (ticker, close, algorithm, algorithm_version, timeframe, open_time, signal, view)"
         " FROM STDIN",
         (beginnings[place] + ends[kind] for place, kind in zip(places, kinds, strict=True)),
-    )
+    ):
+        yield
 
 
 def insert_gaps(session: Session, rows: Sequence[GapRow]) -> None:
@@ -243,12 +248,27 @@ def _decimals(column: FloatArray) -> list[str]:
 
 def _copy(session: Session, statement: LiteralString, lines: Iterable[str]) -> None:
     """Send lines of COPY's text format. Keys and names in them hold no tab, newline or backslash."""
-    block = "".join(lines)
-    if not block:
+    with _copying(session, statement, lines):
+        pass
+
+
+@contextmanager
+def _copying(session: Session, statement: LiteralString, lines: Iterable[str]) -> Iterator[None]:
+    """Send lines as `_copy` does, and wait at the end of the block until the database has them.
+
+    They go out in parts, so that it is at the first ones while the next are written.
+    """
+    rest = iter(lines)
+    part = "".join(islice(rest, LINES_AT_ONCE))
+    if not part:
+        yield
         return
     connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(block)
+        while part:
+            copy.write(part)
+            part = "".join(islice(rest, LINES_AT_ONCE))
+        yield
 
 
 def _insert_arrays(session: Session, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
