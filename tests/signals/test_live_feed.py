@@ -176,6 +176,48 @@ def test_a_row_without_a_value_is_refused_and_taken_once_it_has_one(
     assert after - before == 1
 
 
+def refused(reason: str) -> float:
+    return counted("signals_feed_refused_rows_total", exchange="kraken", reason=reason)
+
+
+def test_a_broken_candle_is_taken_once_corrected_and_refused_once_when_told_again_with_other_values(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    told, opened = stage.servers["kraken"].markets[KRAKEN[0]].raw, START + 10 * HOUR
+    before = [refused("broken_range"), refused("repeated_with_other_values")]
+    told[opened] = [2.0, 1.0, 1.0, 1.0, 1.0]
+    with running([stage.feed(), Publisher(stage.database)]):
+        stage.wait_for(("1h", 9, (AAA, BBB)), ("1h", 10, (AAA, BBB)))
+        close(stage, 11)
+        stage.move_until(lambda: tickers_at(stage, 11) == {BBB}, "the close")
+        close(stage, 12)
+        stage.move_until(lambda: tickers_at(stage, 12) == {AAA, BBB}, "the next close")
+        del told[opened]
+        close(stage, 13)
+        stage.move_until(lambda: tickers_at(stage, 11) == {AAA, BBB}, "the corrected candle")
+        for hour, price in ((14, 2.0), (15, 2.0), (16, 3.0)):
+            told[opened] = [price] * 5
+            close(stage, hour)
+            stage.move_until(lambda at=hour: tickers_at(stage, at) == {AAA, BBB}, "one more")  # type: ignore[misc]
+    assert [each for each in stage.released() if each[1] == 11] == [("1h", 11, (BBB,)), ("1h", 11, (AAA,))]
+    assert [refused("broken_range") - before[0], refused("repeated_with_other_values") - before[1]] == [1, 1]
+    assert caplog.text.count("row refused") == 2
+
+
+def test_a_candle_told_with_other_values_after_a_restart_is_refused(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = refused("repeated_with_other_values")
+    with running([stage.feed(), Publisher(stage.database)]):
+        stage.wait_for(("1h", 9, (AAA, BBB)), ("1h", 10, (AAA, BBB)))
+    stage.servers["kraken"].markets[KRAKEN[0]].raw[START + 9 * HOUR] = [2.0] * 5
+    stage.clock.move_to(START + 11 * HOUR + 60)
+    with running([stage.feed(), Publisher(stage.database)]):
+        stage.wait_for(*(("1h", hour, (AAA, BBB)) for hour in (9, 10, 11)))
+    assert refused("repeated_with_other_values") - before == 1
+    assert caplog.text.count("row refused") == 1
+
+
 def test_longer_timeframes_are_made_of_complete_groups_and_follow_their_close(stage: Stage) -> None:
     stage.servers["kraken"].markets[KRAKEN[0]].missing.add(START + 5 * HOUR)
     with running([stage.feed(made=("4h",), history=10), Publisher(stage.database)]):

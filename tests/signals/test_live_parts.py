@@ -56,25 +56,35 @@ def test_rows_are_taken_once_and_closed_and_in_order() -> None:
         [HOUR * 1000 + 1000, 1, 1, 1, 1, 1],
         [0, 1, 1, None, 1, 1],
         [0, 1, 1],
+        [0, 1, 0.5, 1, 1, 1],
+        [0, 0, 1, 0, 1, 1],
+        [0, 1, 1, 1, 1, -1],
         [3 * HOUR * 1000, 1, 1, 1, 1, 1],
     ]
     rows, refused = read(answer, HOUR, now=4 * HOUR - 0.001)
     assert rows == [Row(HOUR, 1, 2, 0.5, 1.5, 3), Row(2 * HOUR, 1, 1, 1, 1, 1)]
-    assert [reason for reason, _ in refused] == ["contradiction", "off_grid", "incomplete", "incomplete"]
+    assert [reason for reason, _ in refused] == [
+        "contradiction",
+        "off_grid",
+        "incomplete",
+        "incomplete",
+        "broken_range",
+        "zero_price",
+        "negative",
+    ]
     assert len(read(answer, HOUR, now=4 * HOUR).rows) == 3
 
 
-def test_a_group_that_lacks_a_candle_or_holds_a_broken_one_gives_none() -> None:
-    broken = Row(9 * HOUR, 1.0, 0.5, 1.0, 1.0, 1.0)
+def test_a_group_that_lacks_a_candle_gives_none() -> None:
     hours = [row(hour) for hour in (1, 2, 3, 4, 5, 6, 7, 8)]
     assert [each.open_time for each in Assembly("1h", ("4h",)).add(hours)["4h"]] == [4 * HOUR]
-    more = [row(8), broken, row(10), row(11), *(row(hour) for hour in range(12, 16))]
+    more = [row(hour) for hour in (8, 10, 11, 12, 13, 14, 15)]
     assert [each.open_time for each in Assembly("1h", ("4h",)).add(more)["4h"]] == [12 * HOUR]
 
 
 def test_a_made_volume_is_the_exact_sum_rounded_once() -> None:
     volumes = [1e16, 1.0, 1.0, 1.0]
-    made = Assembly("1h", ("4h",)).add(row(hour, volume=volume) for hour, volume in enumerate(volumes))
+    made = Assembly("1h", ("4h",)).add([row(hour, volume=volume) for hour, volume in enumerate(volumes)])
     assert made["4h"][0].volume == math.fsum(volumes) == 1e16 + 4  # the tie goes to the even one
 
 

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.signals.candles import TIMEFRAMES, Candle, value_refusal
-from services.signals.feeds.candle_time import moment
+from services.signals.candles import TIMEFRAMES
 from services.signals.feeds.position import OVERLAP
 from services.signals.feeds.rows import Row
 
@@ -12,8 +11,8 @@ from services.signals.feeds.rows import Row
 class Assembly:
     """Makes the candles of longer timeframes of one ticker, only from complete groups aligned to UTC.
 
-    A row that breaks a rule of candles is none: the group that lacks it gives no candle. A group waits for
-    rows that come after newer ones, as long as there may be any.
+    A group that lacks a candle gives none. It waits for rows that come after newer ones, as long as there may
+    be any.
     """
 
     def __init__(self, base: str, made: Iterable[str]) -> None:
@@ -21,14 +20,13 @@ class Assembly:
         self._newest = 0
         self._groups: dict[str, dict[int, list[Row]]] = {timeframe: {} for timeframe in made}
 
-    def add(self, rows: Iterable[Row]) -> Mapping[str, list[Row]]:
+    def add(self, rows: Sequence[Row]) -> Mapping[str, list[Row]]:
         """Take the next rows; the candles that they complete, by timeframe."""
         complete: dict[str, list[Row]] = {timeframe: [] for timeframe in self._groups}
-        sound = [row for row in rows if value_refusal(Candle("", moment(row.open_time), *row[1:])) is None]
-        self._newest = max((self._newest, *(row.open_time for row in sound)))
+        self._newest = max((self._newest, *(row.open_time for row in rows)))
         for timeframe, groups in self._groups.items():
             length = TIMEFRAMES[timeframe]
-            for row in sound:
+            for row in rows:
                 opened = row.open_time - row.open_time % length
                 group = groups.setdefault(opened, [])
                 group.append(row)

@@ -8,7 +8,7 @@ import difflib
 import json
 import math
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
@@ -93,7 +93,7 @@ class Exchange:
         self._ahead: float | None = None
         self._struck_at = -math.inf
         self._retry_after: float | None = None
-        self._refused: set[tuple[str, Any]] = set()
+        self._refused: set[tuple[str, str, Any]] = set()
         if client.has.get("fetchOHLCV") is not True:
             raise FeedError(f"FEED: {self.name} offers no candles")
         if timeframe not in (client.timeframes or {}):
@@ -160,10 +160,20 @@ class Exchange:
             rows, refused = read(answer, self.step, now)
         except (TypeError, ValueError) as error:
             raise self._trouble(Trouble("malformed", f"{self.name} {symbol}: {error}"), began) from None
-        self._tell_refused(symbol, refused)
+        self.tell_refused(symbol, refused)
         self.strikes = 0
         self.answered_at = self._clock.steady()
         return [row for row in rows if row.open_time >= since]
+
+    def tell_refused(self, symbol: str, refused: Sequence[tuple[str, Any]]) -> None:
+        """Count and log, each once, rows of a market that can't be taken: reason and time of each."""
+        if len(self._refused) > REMEMBERED_REFUSALS:
+            self._refused.clear()
+        for reason, when in refused:
+            if (symbol, reason, when) not in self._refused:
+                self._refused.add((symbol, reason, when))
+                telling.REFUSED_ROWS.labels(self.name, reason).inc()
+                log.warning("row refused", exchange=self.name, market=symbol, reason=reason, time=when)
 
     async def close(self) -> None:
         """Close its connections."""
@@ -226,15 +236,6 @@ class Exchange:
         except (ValueError, OverflowError):
             return None
         return min(LONGEST_OBEYED, max(0.0, until - self._clock.now()))
-
-    def _tell_refused(self, symbol: str, refused: list[tuple[str, Any]]) -> None:
-        if len(self._refused) > REMEMBERED_REFUSALS:
-            self._refused.clear()
-        for reason, when in refused:
-            if (symbol, when) not in self._refused:
-                self._refused.add((symbol, when))
-                telling.REFUSED_ROWS.labels(self.name, reason).inc()
-                log.warning("row refused", exchange=self.name, market=symbol, reason=reason, time=when)
 
     def _page(self) -> int:
         spot = (self._client.features or {}).get("spot") or {}

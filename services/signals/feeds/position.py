@@ -13,12 +13,12 @@ OVERLAP = 10
 class Position:
     """`next_open` is when the candle opens that is wanted next, `begin` when the first one that ever was.
 
-    `recent` has the open times of the last candles that were told.
+    `recent` has the last candles as they were told first, by open time.
     """
 
     begin: int
     next_open: int
-    recent: set[int] = field(default_factory=set)
+    recent: dict[int, Row] = field(default_factory=dict)
 
     def since(self, step: int) -> int:
         """From which open time on candles of `step` seconds are asked for."""
@@ -28,8 +28,13 @@ class Position:
         """Those of some rows from `since` on that were not told before."""
         return [row for row in rows if row.open_time not in self.recent]
 
-    def note(self, opened: Iterable[int], step: int) -> None:
-        """Candles were told that opened at these moments."""
-        known = self.recent.union(opened)
-        self.next_open = max((self.next_open, *(each + step for each in known)))
-        self.recent = {each for each in known if each >= self.since(step)}
+    def changed(self, rows: Iterable[Row]) -> list[Row]:
+        """Those of some rows that were told before with other values."""
+        return [row for row in rows if self.recent.get(row.open_time, row) != row]
+
+    def note(self, rows: Iterable[Row], step: int) -> None:
+        """Candles were told that were not known."""
+        known = self.recent | {row.open_time: row for row in rows}
+        self.next_open = max((self.next_open, *(opened + step for opened in known)))
+        since = self.since(step)
+        self.recent = {opened: row for opened, row in known.items() if opened >= since}

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from services.signals.candles import EPOCH, Candle, value_refusal
+
 
 class Row(NamedTuple):
     """A closed candle as an exchange tells it: when it opened, in seconds since 1970, and its values."""
@@ -36,8 +38,8 @@ def read(answer: Iterable[Sequence[Any]], step: int, now: float) -> Reading:
     """What an answer of (milliseconds, open, high, low, close, volume) holds of candles that closed by `now`.
 
     `step` is the timeframe in seconds. A row that lacks a value, or whose time is off the grid, is refused,
-    as is a second one of the same time with other values, and what no event can carry: a value that is no
-    finite float64. Open candles are left out. All else about the values is judged by whoever evaluates them.
+    as is one whose values break a rule of candles, and a second one of the same time with other values. Open
+    candles are left out.
     """
     rows: dict[int, Row] = {}
     refused: list[tuple[str, Any]] = []
@@ -56,7 +58,10 @@ def read(answer: Iterable[Sequence[Any]], step: int, now: float) -> Reading:
         row = Row(milliseconds // MILLISECONDS, *(float(value) for value in raw[1:FIELDS]))
         if row.open_time + step > now:
             continue
-        if rows.setdefault(row.open_time, row) != row:
+        reason = value_refusal(Candle("", EPOCH, *row[1:]))
+        if reason is not None:
+            refused.append((reason, moment))
+        elif rows.setdefault(row.open_time, row) != row:
             refused.append(("contradiction", moment))
     return Reading([rows[time] for time in sorted(rows)], refused)
 

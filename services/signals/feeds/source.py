@@ -11,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
+from services.signals.candles import Refusal
 from services.signals.feeds import telling
 from services.signals.feeds.clock import Clock, News
 from services.signals.feeds.exchange import Exchange, Trouble
 from services.signals.feeds.position import Position
 from services.signals.feeds.release import TICKER
-from services.signals.feeds.rows import Row
+from services.signals.feeds.rows import MILLISECONDS, Row
 from services.signals.feeds.universe import Universe
 from shared import logs
 
@@ -233,9 +234,14 @@ class Source:
         track.asked_at, track.failures = asked_at, 0
         if track.is_gone:
             return
-        step, before = self.exchange.step, track.next_open
+        before = track.next_open
+        repeated = [
+            (Refusal.REPEATED_WITH_OTHER_VALUES, row.open_time * MILLISECONDS)
+            for row in track.position.changed(rows)
+        ]
+        self.exchange.tell_refused(track.symbol, repeated)
         if unknown := track.position.unknown(rows):
-            track.position.note((row.open_time for row in unknown), step)
+            track.position.note(unknown, self.exchange.step)
             self._take(track, unknown)
         is_further = track.next_open > before
         if is_further:

@@ -35,9 +35,9 @@ class Standing(NamedTuple):
             for ticker, first, newest in positions.spans(connection, plan.base, prefixes)
         }
         for ticker, rows in flying[plan.base].items():
-            opened = [seconds_of(row.open_time) for row in rows]
-            first = min(opened)
-            known.setdefault(ticker, Position(first, first)).note(opened, plan.step)
+            told = _rows(rows)
+            first = told[0].open_time
+            known.setdefault(ticker, Position(first, first)).note(told, plan.step)
         since = {ticker: moment(_since(position, plan)) for ticker, position in known.items()}
 
         def released(timeframe: str) -> Iterator[tuple[str, list[Row]]]:
@@ -45,7 +45,7 @@ class Standing(NamedTuple):
 
         def noted() -> Iterator[tuple[str, list[Row]]]:
             for ticker, rows in released(plan.base):
-                known[ticker].note((row.open_time for row in rows), plan.step)
+                known[ticker].note(rows, plan.step)
                 yield ticker, rows
 
         made = {
