@@ -65,8 +65,8 @@ class Settings(ServiceSettings):
 
     For exchanges: `universe` are patterns of markets, `feed_timeframe` is the timeframe that is asked for
     (empty: the shortest on which an algorithm runs), `cycle_deadline` are the seconds that a close waits for
-    its last ticker, `warmup_candles` is how many candles of the shortest timeframe a new ticker begins with,
-    `universe_refresh` are the seconds after which markets are looked for again.
+    its last ticker, `warmup_candles` is how many candles of each timeframe on which an algorithm runs a new
+    ticker begins with, `universe_refresh` are the seconds after which markets are looked for again.
     """
 
     feed: str = ""

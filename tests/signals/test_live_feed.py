@@ -7,10 +7,11 @@ from contextlib import ExitStack
 import pytest
 from prometheus_client import REGISTRY
 
+from services.signals.feeds.plan import Plan
 from services.signals.feeds.source import GRACE_SECONDS, SETTLE_SECONDS
 from tests.signals.closing import events
 from tests.signals.exchanges import HOUR, START, HandClock, Stage
-from tests.signals.local_market import running, wait_until
+from tests.signals.local_market import running, settings, wait_until
 from tests.signals.test_feed import Publisher
 from tests.signals.test_runner import MakeDatabase
 from tests.support.exchange_server import Asked, ExchangeServer, Fault, Market, candle
@@ -283,6 +284,22 @@ def test_a_long_history_is_paged_and_comes_oldest_first(both: Stage) -> None:
     # Kraken tells its last 72 candles only, whatever is asked for, and one of them is open
     assert [tickers for _, _, tickers in told] == [(CCC,)] * 39 + [(CCC, AAA, BBB)] * 71
     assert both.servers["binance"].count("klines", "CCC/USDT") == 5
+
+
+def test_a_history_is_long_enough_for_the_longest_timeframe_in_use(stage: Stage) -> None:
+    plan = Plan.of(
+        settings(
+            "postgresql+psycopg://nowhere/x",
+            feed="ccxt:kraken",
+            algorithms="golden_crossover,reversal_rsi",
+            algorithm_timeframes='{"golden_crossover": "1d"}',
+            warmup_candles=3,
+        )
+    )
+    with running([stage.feed(made=plan.made, history=plan.history), Publisher(stage.database)]):
+        wait_until(lambda: ("1h", 10, (AAA, BBB)) in stage.released(), "history")
+    days = [each for each in stage.released() if each[0] == "1d"]
+    assert days == [("1d", close, (AAA, BBB)) for close in (-48, -24, 0)]
 
 
 def test_a_name_that_makes_no_ticker_is_left_out_with_one_line(

@@ -36,7 +36,8 @@ class Plan:
     def of(cls, settings: Settings) -> Self:
         """The plan that the settings ask for. Raises FeedError where they don't fit together."""
         needed = set((Lineup.of(settings).timeframes or {}).values())
-        shortest = min(needed or {settings.feed_timeframe or USUAL_TIMEFRAME}, key=TIMEFRAMES.__getitem__)
+        used = sorted(needed or {settings.feed_timeframe or USUAL_TIMEFRAME}, key=TIMEFRAMES.__getitem__)
+        shortest, longest = used[0], used[-1]
         base = settings.feed_timeframe or shortest
         if TIMEFRAMES[base] > TIMEFRAMES[shortest]:
             raise FeedError(f"FEED_TIMEFRAME {base} is longer than {shortest}, on which algorithms run")
@@ -48,7 +49,7 @@ class Plan:
             made=tuple(each for each in TIMEFRAMES if each in needed and each != base),
             deadline=settings.cycle_deadline,
             refresh=settings.universe_refresh,
-            history=settings.warmup_candles * TIMEFRAMES[shortest] // TIMEFRAMES[base],
+            history=settings.warmup_candles * TIMEFRAMES[longest] // TIMEFRAMES[base],
         )
 
     @property
