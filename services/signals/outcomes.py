@@ -5,14 +5,14 @@ the candles that its hash stands for; what is known of a change once it has had 
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
 import orjson
 
-from services.signals.candles import CandleBatch
+from services.signals.candles import CandleBatch, length_of
 from services.signals.ledger.records import GENESIS, NO_CANDLES, candle_hashes
 
 HORIZONS = (1, 4, 24)
@@ -21,7 +21,7 @@ LAST = HORIZONS[-1]
 
 
 class BrokenLedger(Exception):
-    """A record does not stand where the chain says, or its candles are not the stored ones; in words."""
+    """A record does not stand where the chain says, or its candles are gone or others; in words."""
 
 
 class Entry(NamedTuple):
@@ -118,13 +118,15 @@ class Standing:
 class Book:
     """One chain read up to a record: its changes that are not settled yet, and all standings.
 
-    `hash` is that of the last record read. `written` and `moved` collect what has to be stored since the
-    book was opened.
+    `hash` is that of the last record read. `kept_from` is the open time from which on a timeframe's candles
+    are stored; one of which none are is not in it. `written` and `moved` collect what has to be stored since
+    the book was opened.
     """
 
     partition: int
     sequence: int = 0
     hash: str = GENESIS
+    kept_from: Mapping[str, datetime] = field(default_factory=dict)
     pending: dict[tuple[str, str], list[Outcome]] = field(default_factory=dict)
     standings: dict[tuple[str, str, str], Standing] = field(default_factory=dict)
     written: dict[tuple[int, str, str], Outcome] = field(default_factory=dict)
@@ -136,11 +138,13 @@ class Book:
         partition: int,
         sequence: int,
         hash_: str,
+        *,
+        kept_from: Mapping[str, datetime],
         pending: Iterable[Outcome],
         standings: Iterable[Standing],
     ) -> Self:
         """The book of a chain that was read before."""
-        book = cls(partition, sequence, hash_)
+        book = cls(partition, sequence, hash_, kept_from)
         for outcome in pending:
             book.pending.setdefault((outcome.ticker, outcome.timeframe), []).append(outcome)
         for each in standings:
@@ -204,8 +208,15 @@ class Book:
         if content["previous"] != self.hash:
             raise BrokenLedger(f"{place} does not follow on the one before")
         if content["candles"] != _hash_of(batch, self.partition):
-            raise BrokenLedger(f"{place} was made of other candles than those that are stored")
+            others = "other candles than those that are stored"
+            gone = "candles that are no longer kept"
+            raise BrokenLedger(f"{place} was made of {others if self._are_kept(entry) else gone}")
         return content
+
+    def _are_kept(self, entry: Entry) -> bool:
+        """Whether retention has left the candles of a record."""
+        kept = self.kept_from.get(entry.timeframe)
+        return kept is not None and entry.close_time - length_of(entry.timeframe) >= kept
 
 
 def _hash_of(batch: CandleBatch | None, partition: int) -> str:

@@ -1,11 +1,11 @@
-"""How long candles are kept: whole partitions go, once no chain needs them to go on."""
+"""How long candles are kept: whole partitions go, once neither a chain nor the track record needs them."""
 
 from collections.abc import Mapping
 from datetime import timedelta
 
 from sqlalchemy.exc import OperationalError
 
-from services.signals.repository import checkpoints, locks, partitions
+from services.signals.repository import checkpoints, locks, outcomes, partitions
 from services.signals.repository.partitions import Partition
 from shared import logs
 from shared.db.engine import Database
@@ -17,8 +17,9 @@ def drop_old(database: Database, retention: Mapping[str, timedelta]) -> list[Par
     """Drop the partitions whose candles are all older than their timeframe's retention; returns them.
 
     Age counts from the newest candle of the timeframe, not from now, so that a replay keeps its candles. One
-    stays while a chain has no checkpoint behind it, or has evaluated some of its candles after its newest
-    checkpoint. What can't be dropped now, since a close is being evaluated or somebody reads, is next time.
+    stays while a chain has no checkpoint behind it, has evaluated some of its candles after its newest
+    checkpoint, or has records of them that the track record has not read: one that stops keeps them. What
+    can't be dropped now, since a close is being evaluated or somebody reads, is next time.
     """
     dropped: list[Partition] = []
     with database.read() as connection:
@@ -46,6 +47,9 @@ def _drop(database: Database, partition: Partition) -> bool:
         if not locks.keep_closes_out(connection):
             return False
         if checkpoints.needed_from(connection, partition.timeframe) < partition.end:
+            return False
+        if outcomes.is_unread_before(connection, partition.timeframe, partition.end):
+            log.warning("old candles wait for the track record", partition=partition.name)
             return False
         partitions.drop(connection, partition)
     return True

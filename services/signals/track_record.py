@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from services.signals.ledger.records import PARTITIONS, iso
 from services.signals.outcomes import Book, BrokenLedger
-from services.signals.repository import outcomes, scores
+from services.signals.repository import audit, outcomes, scores
 from services.signals.repository.outcomes import Found, Position
 from shared import logs
 from shared.db.engine import Database
@@ -58,8 +58,9 @@ def read_on(session: Session, chain: int, limit: int = RECORDS_AT_ONCE) -> int:
         chain,
         position.sequence,
         position.hash,
-        outcomes.pending(session, chain),
-        outcomes.standings(session, chain),
+        kept_from=audit.kept_from(session.connection()),  # after the candles, which may go meanwhile
+        pending=outcomes.pending(session, chain),
+        standings=outcomes.standings(session, chain),
     )
     problem = None
     try:

@@ -8,10 +8,11 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import text
 
-from services.signals import retention
+from services.signals import retention, track_record
 from services.signals.candles import CandleBatch, length_of
-from services.signals.repository import locks, partitions
-from services.signals.repository.partitions import partition_at
+from services.signals.ledger.records import partition_of
+from services.signals.repository import locks, outcomes, partitions
+from services.signals.repository.partitions import Partition, partition_at
 from services.signals.runner import Runner
 from shared.db.engine import Database
 from tests.signals import local_market
@@ -42,6 +43,11 @@ def tables(database: Database) -> list[str]:
         return [each.name for each in partitions.existing(connection)]
 
 
+def drop_once_read(database: Database, kept: Mapping[str, timedelta]) -> list[Partition]:
+    track_record.follow(database)
+    return retention.drop_old(database, kept)
+
+
 def test_partitions_older_than_the_retention_are_dropped_and_a_restart_goes_on_from_the_checkpoint(
     migrated: MakeDatabase,
 ) -> None:
@@ -51,7 +57,7 @@ def test_partitions_older_than_the_retention_are_dropped_and_a_restart_goes_on_f
     close_all(database, whole[:-3])
     before = tables(database)
 
-    dropped = retention.drop_old(database, KEPT)
+    dropped = drop_once_read(database, KEPT)
 
     assert [each.name for each in dropped] == before[:4]
     assert tables(database) == before[4:]
@@ -72,7 +78,7 @@ def test_candles_of_a_timeframe_without_a_retention_are_kept_for_ever(migrated: 
     database = migrated("signals")
     close_all(database, weeks(4))
     before = tables(database)
-    assert retention.drop_old(database, {"5m": timedelta(days=1)}) == []
+    assert drop_once_read(database, {"5m": timedelta(days=1)}) == []
     assert tables(database) == before
 
 
@@ -82,10 +88,10 @@ def test_nothing_goes_while_a_chain_of_the_timeframe_has_no_checkpoint(migrated:
     runner = close_all(database, stream)
     new = at(timedelta(days=27, hours=13), 0, ("T0", "T1", "T2", "T9"))
     close(database, runner, new, len(stream) + 1)
-    assert retention.drop_old(database, KEPT) == []
+    assert drop_once_read(database, KEPT) == []
 
     close(database, runner, at(timedelta(days=28, hours=1), 1, ("T0", "T1", "T2", "T9")), len(stream) + 2)
-    assert len(retention.drop_old(database, KEPT)) == 3
+    assert len(drop_once_read(database, KEPT)) == 3
 
 
 def test_history_of_a_new_ticker_stays_until_a_checkpoint_has_it(migrated: MakeDatabase) -> None:
@@ -94,11 +100,44 @@ def test_history_of_a_new_ticker_stays_until_a_checkpoint_has_it(migrated: MakeD
     stream = weeks(4)
     runner = close_all(database, stream)
     close_all(database, weeks(1, SAME_CHAIN), runner)
-    assert retention.drop_old(database, KEPT) == []
+    assert drop_once_read(database, KEPT) == []
 
     for day in (28, 29):
         close(database, runner, at(timedelta(days=day), day, ("T0", "T1", "T2", SAME_CHAIN)), 500 + day)
+    assert len(drop_once_read(database, KEPT)) == 3
+
+
+def test_candles_that_the_track_record_has_not_read_stay(migrated: MakeDatabase) -> None:
+    """Of any chain: here all but that of T0 are read."""
+    database = migrated("signals")
+    close_all(database, weeks(4))
+    before = tables(database)
+    for chain in {partition_of("T1"), partition_of("T2")} - {partition_of("T0")}:
+        with database.transaction() as session:
+            track_record.read_on(session, chain)
+
+    assert retention.drop_old(database, KEPT) == []
+    assert tables(database) == before
+
+    track_record.follow(database)
+    with database.read() as connection:
+        assert outcomes.problems(connection) == []
     assert len(retention.drop_old(database, KEPT)) == 3
+
+
+def test_a_chain_whose_candles_are_gone_is_not_said_to_be_of_others(migrated: MakeDatabase) -> None:
+    database = migrated("signals")
+    close_all(database, weeks(2))
+    with database.transaction() as session:
+        oldest = partitions.existing(session.connection())[0]
+        partitions.drop(session.connection(), oldest)
+    track_record.follow(database)
+    with database.read() as connection:
+        said = outcomes.problems(connection)
+    assert said == [
+        f"chain {chain}, record 1 was made of candles that are no longer kept"
+        for chain in sorted({partition_of(ticker) for ticker in ("T0", "T1", "T2")})
+    ]
 
 
 def test_partitions_stay_while_a_close_is_evaluated_or_somebody_reads(migrated: MakeDatabase) -> None:
@@ -106,11 +145,11 @@ def test_partitions_stay_while_a_close_is_evaluated_or_somebody_reads(migrated: 
     close_all(database, weeks(4))
     with database.transaction() as session:
         locks.share_closes(session.connection())
-        assert retention.drop_old(database, KEPT) == []
+        assert drop_once_read(database, KEPT) == []
     with database.transaction() as session:
         session.execute(text("SELECT count(*) FROM candle"))
-        assert retention.drop_old(database, KEPT) == []
-    assert len(retention.drop_old(database, KEPT)) == 3
+        assert drop_once_read(database, KEPT) == []
+    assert len(drop_once_read(database, KEPT)) == 3
 
 
 def test_the_retention_is_a_setting_and_a_wrong_one_is_refused() -> None:
@@ -128,4 +167,4 @@ def test_hourly_partitions_are_longer_than_a_day_of_checkpoints(migrated: MakeDa
     database = migrated("signals")
     close_all(database, batches(random_walk(30, 2, seed=1)))
     assert tables(database) == [partition_at("1h", START).name]
-    assert retention.drop_old(database, {"1h": timedelta(hours=1)}) == []
+    assert drop_once_read(database, {"1h": timedelta(hours=1)}) == []

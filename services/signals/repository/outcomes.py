@@ -82,6 +82,24 @@ def unread(connection: Connection, chains: Sequence[int]) -> list[int]:
     return list(rows.scalars())
 
 
+def is_unread_before(connection: Connection, timeframe: str, end: datetime) -> bool:
+    """Whether a chain has a record, behind what was read of it, of candles that opened before a moment."""
+    found: bool = connection.execute(
+        text(
+            """
+            SELECT COALESCE(bool_or(unread.oldest < CAST(:end AS timestamptz) + :length), false)
+            FROM (SELECT DISTINCT partition FROM ticker WHERE timeframe = :timeframe) AS begun
+            LEFT JOIN tally ON tally.partition = begun.partition
+            CROSS JOIN LATERAL (SELECT min(close_time) AS oldest FROM ledger
+                WHERE partition = begun.partition AND timeframe = :timeframe
+                    AND sequence > COALESCE(tally.sequence, 0)) AS unread
+            """
+        ),
+        {"timeframe": timeframe, "end": end, "length": length_of(timeframe)},
+    ).scalar_one()
+    return found
+
+
 def entries(session: Session, partition: int, after: int, limit: int) -> list[Entry]:
     """The records of a chain behind one, in their order."""
     rows = session.execute(
