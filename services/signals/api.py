@@ -181,6 +181,7 @@ def backtest(query_data: BacktestQuery) -> Response:
             "timeframe": found.timeframe,
             "days": days,
             "fee": windows.FEE,
+            "evaluated_since": found.evaluated_since,
             "since": found.since,
             "until": found.until,
             "is_cut": found.is_cut,

@@ -64,5 +64,5 @@ def unknown_algorithm() -> AppError:
 
 
 def nothing_to_test() -> AppError:
-    """The ticker has no candle in the days that were asked for."""
-    return AppError(404, "no_candles", "There is no candle of this ticker in these days.")
+    """The ticker has no candle in these days on which the algorithm is known to have run."""
+    return AppError(404, "no_candles", "The algorithm has not been evaluated on this ticker in these days.")

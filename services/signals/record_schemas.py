@@ -143,7 +143,9 @@ class BacktestOut(BaseModel):
     """What an algorithm made of a ticker; `fee` is the share that each side costs.
 
     `since` and `until` are the first and the last close; `is_cut` says that the days have more candles than
-    are looked at. `trades` are the newest 500, newest first; `points` are evenly thinned out, oldest first.
+    are looked at. `evaluated_since` is the first close at which the algorithm was evaluated on the ticker:
+    the figures begin there when it lies in these days. `trades` are the newest 500, newest first; `points`
+    are evenly thinned out, oldest first.
     """
 
     algorithm: str
@@ -151,6 +153,7 @@ class BacktestOut(BaseModel):
     timeframe: Timeframe
     days: int
     fee: float
+    evaluated_since: datetime
     since: datetime
     until: datetime
     is_cut: bool

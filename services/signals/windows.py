@@ -1,8 +1,9 @@
 """The last 30, 90 and 365 days of every algorithm on every ticker, from stored candles and changes.
 
 A window ends with the ticker's newest evaluated candle and begins so many days before the newest close of
-its timeframe. A position that is open when it begins is taken at its first close, fee and all, as somebody
-would who starts then.
+its timeframe, or where the algorithm was first evaluated on the ticker if that is later: what it would have
+made before is not known. A position that is open when it begins is taken at its first close, fee and all, as
+somebody would who starts then.
 """
 
 import time
@@ -33,10 +34,14 @@ SECONDS_AT_ONCE = 10.0
 
 
 class Window(NamedTuple):
-    """One algorithm on one ticker for so many days; `since` and `until` are its first and last close."""
+    """One algorithm on one ticker for so many days; `since` and `until` are its first and last close.
+
+    `evaluated_since` is the first close at which the algorithm was evaluated on the ticker.
+    """
 
     days: int
     timeframe: str
+    evaluated_since: datetime
     since: datetime
     until: datetime
     is_cut: bool
@@ -53,15 +58,16 @@ class Point(NamedTuple):
 
 
 def window(connection: Connection, algorithm: str, ticker: str, timeframe: str, days: int) -> Window | None:
-    """One window, from what is stored; None without a candle in it."""
+    """One window, from what is stored; None without a candle in it that the track record knows of."""
     newest = performance.newest_close(connection, timeframe)
-    if newest is None:
+    since = performance.evaluated_since(connection, ticker, timeframe).get(algorithm)
+    if newest is None or since is None:
         return None
-    start = newest - timedelta(days=days)
+    start = _start(newest, days, since, timeframe)
     candles = _Candles(
         timeframe, start, *performance.closes(connection, ticker, timeframe, start, MOST_CANDLES)
     )
-    return _window(days, candles, performance.turns(connection, ticker, timeframe, algorithm))
+    return _window(days, candles, performance.turns(connection, ticker, timeframe, algorithm), since)
 
 
 def refresh(database: Database, seconds: float = SECONDS_AT_ONCE) -> int:
@@ -74,7 +80,7 @@ def refresh(database: Database, seconds: float = SECONDS_AT_ONCE) -> int:
     done = 0
     while time.monotonic() < until:
         with database.transaction() as session:
-            behind = performance.behind(session, TICKERS_AT_ONCE)
+            behind = performance.behind(session, DAYS[0], TICKERS_AT_ONCE)
             for each in behind:
                 performance.store(session, _performances(session, each))
         done += len(behind)
@@ -92,11 +98,11 @@ def _performances(session: Session, behind: Behind) -> list[Performance]:
     )
     turns = performance.turns(connection, ticker, timeframe, None)
     found = []
-    for algorithm in performance.algorithms(connection, ticker, timeframe):
+    for algorithm, since in performance.evaluated_since(connection, ticker, timeframe).items():
         mine = [turn for turn in turns if turn.algorithm == algorithm]
         for days in DAYS:
             row = Performance(algorithm, ticker, timeframe, days, newest)
-            each = _window(days, candles.after(newest - timedelta(days=days)), mine)
+            each = _window(days, candles.after(_start(newest, days, since, timeframe)), mine, since)
             found.append(row if each is None else _filled(row, each))
     return found
 
@@ -115,7 +121,12 @@ class _Candles(NamedTuple):
         return _Candles(self.timeframe, start, self.times[place:], self.closes[place:])
 
 
-def _window(days: int, candles: _Candles, turns: Iterable[Turn]) -> Window | None:
+def _start(newest: datetime, days: int, since: datetime, timeframe: str) -> datetime:
+    """The moment after which the candles of a window close."""
+    return max(newest - timedelta(days=days), since - length_of(timeframe))
+
+
+def _window(days: int, candles: _Candles, turns: Iterable[Turn], evaluated_since: datetime) -> Window | None:
     timeframe, start, times, closes = candles
     if not len(times):
         return None
@@ -130,7 +141,8 @@ def _window(days: int, candles: _Candles, turns: Iterable[Turn]) -> Window | Non
     before = [each for each in placed if each[0] < 0][-1:]
     result = Backtest.of(times, closes, before + [each for each in placed if each[0] >= 0], FEE)
     is_cut = len(times) == MOST_CANDLES and _moment(first) - start > 2 * length_of(timeframe)
-    return Window(days, timeframe, _moment(first), _moment(int(times[-1])), is_cut, result)
+    until = _moment(int(times[-1]))
+    return Window(days, timeframe, evaluated_since, _moment(first), until, is_cut, result)
 
 
 def _filled(row: Performance, found: Window) -> Performance:

@@ -10,13 +10,14 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from services.signals import service, windows
+from services.signals import service, track_record, windows
 from services.signals.algorithm_pages import words_of
 from services.signals.algorithms import ALGORITHMS
 from services.signals.algorithms.overlays import overlaid_by_key
 from services.signals.candles import CandleBatch
 from services.signals.evaluation import Shard
 from services.signals.ledger.records import PARTITIONS
+from services.signals.lineup import Lineup
 from services.signals.pages import parameter
 from services.signals.record_pages import percent, signed_percent
 from services.signals.repository import feeds, performance
@@ -29,6 +30,7 @@ from tests.signals.test_runner import MakeDatabase
 FEE = 0.001
 KEY = "reversal_rsi"
 DAYS = 140
+ADDED = 100
 
 
 def daily_batches(steps: int) -> list[CandleBatch]:
@@ -53,7 +55,24 @@ def fill(database: Database) -> None:
     close_all(database, Shard(range(PARTITIONS), closing.ALL), daily_batches(DAYS))
     with database.transaction() as session:
         feeds.open_feed(session, "test", "replay", site.SOURCE)
-    windows.refresh(database)
+    work_out(database)
+
+
+def work_out(database: Database) -> int:
+    """What the worker does: read the ledger, then bring the windows up to date; of how many tickers."""
+    track_record.follow(database)
+    return windows.refresh(database)
+
+
+def fill_and_add(database: Database) -> None:
+    """The same market with all algorithms but KEY for 100 days, and with KEY from then on."""
+    batches = daily_batches(DAYS)
+    without = {key: rule for key, rule in ALGORITHMS.items() if key != KEY}
+    close_all(database, Shard(range(PARTITIONS), Lineup(without, None)), batches[:ADDED])
+    runner = Runner(0, 1, closing.ALL)
+    for sequence, batch in enumerate(batches[ADDED:], start=ADDED + 1):
+        closing.close(database, runner, batch, sequence)
+    work_out(database)
 
 
 @pytest.fixture
@@ -185,6 +204,47 @@ def test_a_position_from_before_the_days_is_taken_at_their_first_close(
     assert held
 
 
+def test_the_days_of_an_algorithm_begin_where_it_was_first_evaluated(copied: Copied) -> None:
+    database = copied(fill_and_add)
+    closes = {
+        ticker: [float(batch.close[batch.tickers.index(ticker)]) for batch in daily_batches(DAYS)]
+        for ticker in ("T0", "T1", "T2")
+    }
+    added = market.START + timedelta(days=ADDED + 1)
+    with database.read() as connection:
+        rows = {
+            (days, row.ticker): row
+            for days in (30, 90, 365)
+            for row in performance.page(connection, KEY, days, "ticker", offset=0, limit=10)
+        }
+        summary = performance.summary(connection, KEY, 365)
+    assert summary is not None
+    for (days, ticker), row in rows.items():
+        first = max(ADDED, DAYS - days)
+        assert row.since == market.START + timedelta(days=first + 1)
+        assert row.hold == pytest.approx(closes[ticker][-1] / closes[ticker][first] - 1, abs=1e-12)
+    with site.person(database) as client:
+        answer = client.get(f"/api/v1/backtest?algorithm={KEY}&ticker=T1&days=365").json
+        page = words(client, f"/algorithms/{KEY}?ticker=T1&days=365")
+        short = words(client, f"/algorithms/{KEY}?ticker=T1&days=30")
+        other = client.get("/api/v1/backtest?algorithm=buy_the_dip&ticker=T1&days=365").json
+    assert answer["evaluated_since"] == answer["since"] == added.isoformat().replace("+00:00", "Z")
+    assert answer["statistics"]["hold"] == rows[365, "T1"].hold
+    assert len(answer["points"]) == DAYS - ADDED
+    said = "Maximized RSI was first evaluated on T1 at the first of these closes"
+    assert said in page
+    assert said not in short
+    assert other["since"] == other["evaluated_since"] < answer["since"]
+
+
+def test_windows_are_worked_out_as_soon_as_the_ledger_was_read(migrated: MakeDatabase) -> None:
+    database = migrated("signals")
+    close_all(database, Shard(range(PARTITIONS), closing.ALL), daily_batches(3))
+    assert windows.refresh(database) == 0
+    assert work_out(database) == 3
+    assert windows.refresh(database) == 0
+
+
 def test_the_page_opens_with_the_ticker_that_turned_last(client: FlaskClient, database: Database) -> None:
     with database.read() as connection:
         newest = connection.execute(
@@ -273,7 +333,7 @@ def test_only_what_is_behind_is_worked_out_again(database: Database) -> None:
     assert windows.refresh(database) == 0
     more = daily_batches(DAYS + 1)[-1]
     closing.close(database, Runner(0, 1, closing.ALL), more, DAYS + 1)
-    assert windows.refresh(database) == 3
+    assert work_out(database) == 3
     with database.read() as connection:
         rows = performance.page(connection, KEY, 30, "ticker", offset=0, limit=10)
     assert {row.until for row in rows} == {more.close_time}

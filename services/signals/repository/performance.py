@@ -121,19 +121,25 @@ def turns(connection: Connection, ticker: str, timeframe: str, algorithm: str | 
     return [Turn(*row) for row in rows]
 
 
-def algorithms(connection: Connection, ticker: str, timeframe: str) -> list[str]:
-    """The algorithms that have been evaluated on a ticker."""
+def evaluated_since(connection: Connection, ticker: str, timeframe: str) -> dict[str, datetime]:
+    """The first close at which each algorithm was evaluated on a ticker, as far as the ledger was read."""
     rows = connection.execute(
         text(
-            "SELECT algorithm FROM view WHERE ticker = :ticker AND timeframe = :timeframe ORDER BY algorithm"
+            """
+            SELECT algorithm, since FROM standing WHERE ticker = :ticker AND timeframe = :timeframe
+            ORDER BY algorithm
+            """
         ),
         {"ticker": ticker, "timeframe": timeframe},
     )
-    return list(rows.scalars())
+    return {row.algorithm: row.since for row in rows}
 
 
-def behind(session: Session, limit: int) -> list[Behind]:
-    """The tickers that are longest behind, for this transaction alone; none while another is at it."""
+def behind(session: Session, days: int, limit: int) -> list[Behind]:
+    """The tickers that are longest behind, for this transaction alone; none while another is at it.
+
+    One behind with its windows of so many days is with all of them.
+    """
     taken = session.execute(text("SELECT pg_try_advisory_xact_lock(:space, 0)"), {"space": LOCK_SPACE})
     if not taken.scalar_one():
         return []
@@ -143,17 +149,24 @@ def behind(session: Session, limit: int) -> list[Behind]:
     rows = session.execute(
         text(
             """
-            SELECT t.ticker, t.timeframe, n.newest FROM ticker AS t
+            SELECT p.ticker, p.timeframe, n.newest
+            FROM (SELECT ticker, timeframe,
+                    CASE WHEN bool_and(newest IS NOT NULL) THEN min(newest) END AS done
+                FROM standing LEFT JOIN (SELECT * FROM performance WHERE days = :days) AS known
+                    USING (algorithm, ticker, timeframe)
+                GROUP BY ticker, timeframe) AS p
             JOIN unnest(CAST(:timeframes AS text[]), CAST(:newest AS timestamptz[])) AS n (timeframe, newest)
-                ON n.timeframe = t.timeframe
-            LEFT JOIN LATERAL (SELECT min(newest) AS done FROM performance AS p
-                WHERE p.ticker = t.ticker AND p.timeframe = t.timeframe) AS p ON true
+                ON n.timeframe = p.timeframe
             WHERE p.done IS DISTINCT FROM n.newest
-                AND EXISTS (SELECT 1 FROM view AS v WHERE v.ticker = t.ticker AND v.timeframe = t.timeframe)
-            ORDER BY p.done NULLS FIRST, t.ticker LIMIT :limit
+            ORDER BY p.done NULLS FIRST, p.ticker LIMIT :limit
             """
         ),
-        {"timeframes": [name for name, _ in known], "newest": [each for _, each in known], "limit": limit},
+        {
+            "timeframes": [name for name, _ in known],
+            "newest": [each for _, each in known],
+            "days": days,
+            "limit": limit,
+        },
     )
     return [Behind(*row) for row in rows]
 
