@@ -250,26 +250,26 @@ class Engine:
         """Take an algorithm's views, with the close at which each turned, from a record of what was told.
 
         For a restart: the candles are stepped again first, then this says what people know. A ticker that
-        `held` does not name has the view HOLD; one that the engine has not seen is passed over. Where the
-        candles gave another entry, the highest close since it is the entry price or the last close.
+        `held` does not name has the view HOLD; one that the engine has not seen has its view from its first
+        candle on. Where the candles gave another entry, the highest close since it is the entry price or the
+        last close.
         """
         number = self._numbers.get(algorithm)
         if number is None:
             return
+        rows = self._numbers_of(tuple(held))
         positions = self._positions
         views, entry_prices = positions.views[number], positions.entry_prices[number]
         stepped = entry_prices.copy()
         views[:] = HOLD
         entry_prices[:] = np.nan
-        for ticker, (view, close) in held.items():
-            row = self._rows.get(ticker)
-            if row is not None:
-                views[row] = _CODES[view]
-                entry_prices[row] = close if view is Signal.BUY else np.nan
+        for row, (view, close) in zip(rows.tolist(), held.values(), strict=True):
+            views[row] = _CODES[view]
+            entry_prices[row] = close if view is Signal.BUY else np.nan
         if number in positions.highest_closes:
             self._settle()
             other = entry_prices != stepped
-            known = np.maximum(entry_prices, self._latest["close"])
+            known = np.maximum(entry_prices, np.nan_to_num(self._latest["close"], nan=0.0))
             positions.highest_closes[number][other] = known[other]
 
     def snapshot(self, tickers: Iterable[str]) -> EngineState:

@@ -111,7 +111,9 @@ class Shard:
         for ticker, timeframe, partition in tickers:
             homes.setdefault(ticker, _HOMES[timeframe])
             if partition in self.heads:
-                self._timeframe(timeframe).begun.add(partition)
+                known = self._timeframe(timeframe)
+                known.listed.add(ticker)
+                known.begun.add(partition)
         rows = self._roster.rows(tuple(homes))
         self._home = self._roster.fitted(self._home, NOWHERE)
         self._home[rows] = list(homes.values())
@@ -142,7 +144,8 @@ class Shard:
         for key, of_tickers in held.items():
             self._viewed_of(key)[self._roster.rows(tuple(of_tickers))] = True
             for each in self._timeframes.values():
-                each.engine.resume_views(key, of_tickers)
+                own = {ticker: view for ticker, view in of_tickers.items() if ticker in each.listed}
+                each.engine.resume_views(key, own)
 
     @property
     def timeframes(self) -> tuple[str, ...]:
@@ -226,12 +229,14 @@ class Shard:
         """List new tickers, and record the candles that are missing since each ticker's last."""
         tickers, timeframe, opened = out.candles.tickers, out.candles.timeframe, out.candles.open_time
         before = known.note(out.candles)
-        new = before == NEVER
-        for index in np.flatnonzero(new).tolist():
+        anew = before == NEVER
+        for index in np.flatnonzero(anew).tolist():
             ticker = tickers[index]
-            out.tickers.append(TickerRow(ticker, timeframe, self._partition(ticker), opened))
+            if ticker not in known.listed:  # of one that is, no candle and no state is left
+                out.tickers.append(TickerRow(ticker, timeframe, self._partition(ticker), opened))
+        known.listed.update(row.ticker for row in out.tickers)
         known.begun.update(row.partition for row in out.tickers)
-        gaps = ~new & (before != epoch_seconds(opened - known.length))
+        gaps = ~anew & (before != epoch_seconds(opened - known.length))
         out.gaps = [
             GapRow(tickers[index], timeframe, opened, EPOCH + timedelta(seconds=int(before[index])))
             for index in np.flatnonzero(gaps).tolist()

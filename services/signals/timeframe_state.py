@@ -49,7 +49,7 @@ class ShardRoster(Roster):
 class TimeframeState:
     """Engine and validator of one timeframe, and what is known of its tickers.
 
-    `begun` are the partitions that have had a candle of it.
+    `listed` are the tickers that have had a candle of it, `begun` their partitions.
     """
 
     def __init__(self, timeframe: str, lineup: Lineup, earlier: Earlier, roster: ShardRoster) -> None:
@@ -61,6 +61,7 @@ class TimeframeState:
             for each in self.engine.algorithms
         )
         self.previous: dict[int, Previous] = {}
+        self.listed: set[str] = set()
         self.begun: set[int] = set()
         self._roster = roster
         self._opened: RowArray = np.zeros(0, dtype=np.int64)

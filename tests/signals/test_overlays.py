@@ -160,6 +160,15 @@ def test_views_that_people_were_told_keep_the_highest_close_of_the_same_entry():
     assert engine.step(stream[3]).signals[pair.key].tolist() == [-1, -1]
 
 
+def test_views_that_people_were_told_follow_the_highest_close_of_a_ticker_without_a_candle():
+    pair = overlaid(Scripted(), "trailing_stop_loss_10")
+    stream = list(batches(np.array([[110.0, 110.0], [98.0, 98.0]]), volumes=np.zeros((2, 2))))
+    engine = Engine("1h", [pair])
+    engine.resume_views(pair.key, {"T0": (View.BUY, 100.0), "T1": (View.SELL, 120.0)})
+    assert engine.step(stream[0]).views[pair.key].tolist() == [1, -1]
+    assert engine.step(stream[1]).signals[pair.key].tolist() == [-1, 0]
+
+
 def test_pair_has_a_key_name_version_and_numbers_of_its_own():
     pair = overlaid_by_key("simple_trend_ride+trailing_stop_loss_0.07", ALGORITHMS)
     base = ALGORITHMS["simple_trend_ride"]

@@ -221,3 +221,36 @@ def test_a_state_that_its_record_does_not_name_is_passed_over_for_the_candles(
     go_on(broken, whole, 2 * DAY)
     assert "a checkpoint is passed over" in caplog.text
     assert stored(broken)["ledger"] == stored(unbroken)["ledger"]
+
+
+def test_a_ticker_of_which_neither_checkpoint_nor_candles_are_left_begins_anew_with_the_views_it_had(
+    migrated: MakeDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    silent, back = DAY, 2 * DAY + 5
+    present = np.ones((4 * DAY, 3), dtype=np.bool_)
+    present[silent:back, 2] = False
+    whole = list(batches(random_walk(4 * DAY, 3, seed=5), present=present))
+    database = migrated("signals")
+    close_all(database, whole[: back - 2])
+    with database.transaction() as session:
+        session.execute(text("UPDATE checkpoint SET state = 'nonsense'"))
+        session.execute(
+            text("DELETE FROM candle WHERE open_time < :moment"), {"moment": whole[silent].open_time}
+        )
+    go_on(database, whole, back - 2)
+    assert "a checkpoint is passed over" in caplog.text
+    with database.read() as connection:
+        listed = connection.execute(text("SELECT ticker FROM ticker ORDER BY 1")).scalars().all()
+        rows = connection.execute(
+            text(
+                "SELECT algorithm, from_view, to_view, close_time FROM view_change"
+                " WHERE ticker = 'T2' ORDER BY close_time"
+            )
+        ).all()
+    assert listed == ["T0", "T1", "T2"]
+    views: dict[str, str] = {}
+    for algorithm, from_view, to_view, _ in rows:
+        assert from_view == views.get(algorithm, "HOLD")
+        views[algorithm] = to_view
+    closes = [row.close_time for row in rows]
+    assert closes[0] < whole[silent].open_time < whole[back].open_time < closes[-1]
