@@ -205,6 +205,7 @@ def track_record() -> Response:
             "overall": told.overall,
             "items": told.algorithms,
             "ledger": {"records": told.records, "problems": told.problems},
+            "untold": told.untold,
             "next": None,
         }
     )

@@ -173,6 +173,7 @@ class ViewChange(Base):
     __table_args__ = (
         Index("ix_view_change_close_time", "close_time"),
         Index("ix_view_change_ledger", "ledger_partition", "ledger_sequence"),
+        Index("ix_view_change_late", "close_time", postgresql_where=text("late")),
     )
 
     ticker: Mapped[str] = mapped_column(Text, primary_key=True)

@@ -55,8 +55,9 @@ class FollowingOut(BaseModel):
 class ScoreOut(BaseModel):
     """The track record of an algorithm; `algorithm` null is all of them.
 
-    `late` changes stand in supplementary records of the ledger; they are among the others, as are changes
-    that alerted nobody. `since` and `until` are the closes of the first and the last change.
+    `late` changes stand in supplementary records of the ledger, those of candles that came when a later close
+    had been evaluated; they are among the others, as are changes that alerted nobody. `since` and `until`
+    are the closes of the first and the last change.
     """
 
     algorithm: str | None
@@ -79,12 +80,17 @@ class LedgerReadOut(BaseModel):
 
 
 class TrackRecordOut(BaseModel):
-    """The figures of everything that is in the ledger up to a close, the newest that any of them knows of."""
+    """The figures of everything that is in the ledger up to a close, the newest that any of them knows of.
+
+    `untold` counts the changes that were decided so long after their close that nobody was told of them. It
+    is not from the ledger, which knows no clock.
+    """
 
     through: datetime | None
     overall: ScoreOut | None
     items: list[ScoreOut]
     ledger: LedgerReadOut
+    untold: int
     next: None
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from services.signals.ledger.records import PARTITIONS, iso
 from services.signals.outcomes import Book, BrokenLedger
-from services.signals.repository import audit, outcomes, scores
+from services.signals.repository import audit, changes, outcomes, scores
 from services.signals.repository.outcomes import Found, Position
 from shared import logs
 from shared.db.engine import Database
@@ -128,13 +128,17 @@ def recounted(database: Database) -> Recount:
 
 
 class Told(NamedTuple):
-    """What is told of the track record: figures as `figures` makes them, and what they were made of."""
+    """What is told of the track record: figures as `figures` makes them, and what they were made of.
+
+    `untold` counts the changes of which nobody was told. That is not from the ledger, which knows no clock.
+    """
 
     through: datetime | None
     overall: dict[str, Any] | None
     algorithms: list[dict[str, Any]]
     records: int
     problems: list[str]
+    untold: int
 
 
 def told(connection: Connection) -> Told:
@@ -146,6 +150,7 @@ def told(connection: Connection) -> Told:
         found.figures["algorithms"],
         outcomes.records_read(connection),
         outcomes.problems(connection),
+        changes.count_untold(connection),
     )
 
 

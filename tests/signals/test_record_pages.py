@@ -13,8 +13,10 @@ from sqlalchemy import text
 from services.signals import track_record
 from services.signals.algorithms import ALGORITHMS
 from services.signals.record_pages import percent, signed_percent
+from services.signals.runner import Runner
 from shared.db.engine import Database
-from tests.signals import site
+from tests.signals import closing, market, site
+from tests.signals.test_late import evaluate
 from tests.signals.test_runner import MakeDatabase
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +57,23 @@ def test_the_page_shows_the_figures_of_the_api(stranger: FlaskClient) -> None:
         moves = score["after"][2]["all"]
         row = page[page.index(f" {name} {percent(moves['hit_rate'])}") :]
         assert f"{moves['changes']} {signed_percent(moves['average'])}" in row
+
+
+def test_changes_that_were_told_to_nobody_are_not_mistaken_for_supplementary_ones(
+    migrated: MakeDatabase,
+) -> None:
+    """The history of a live deployment is in the ledger's order, and nobody is alerted of it."""
+    database = migrated("signals")
+    history = market.batches(market.random_walk(100, 2, seed=3))
+    evaluate(database, Runner(0, 1, closing.ALL), history, recorded=False)
+    track_record.follow(database)
+    with site.visitor(database) as client:
+        told = client.get("/api/v1/track-record").json
+        page = words(client)
+    assert told["untold"] == told["overall"]["changes"] > 0
+    assert told["overall"]["late"] == 0
+    assert f"there are {told['untold']} of them, a number that is not from the ledger" in page
+    assert "also the 0 in supplementary records" in page
 
 
 def test_every_horizon_has_its_view(stranger: FlaskClient) -> None:

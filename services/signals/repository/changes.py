@@ -88,3 +88,9 @@ def changes(
         },
     )
     return [ChangeItem(*row) for row in rows]
+
+
+def count_untold(connection: Connection) -> int:
+    """How many changes were decided so long after their close that nobody was told of them."""
+    untold: int = connection.execute(text("SELECT count(*) FROM view_change WHERE late")).scalar_one()
+    return untold
