@@ -48,7 +48,7 @@ def stage(url: str) -> Iterator[Stage]:
 @pytest.fixture
 def feed(stage: Stage, url: str, tmp_path: Path) -> Iterator[FeedProcess]:
     process = FeedProcess(
-        url, stage.servers, tmp_path / "feed.log", FEED_TIMEFRAME="1h", WARMUP_CANDLES=str(FIRST)
+        url, stage.servers, tmp_path / "feed.log", FEED_TIMEFRAME="1h", WARMUP_CANDLES=str(FIRST // 4)
     )
     yield process
     process.close()
