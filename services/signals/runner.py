@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -37,7 +37,6 @@ CANDLES = Counter("signals_candles", "Candles that came in, by what became of th
 REFUSED = Counter("signals_refused_candles", "Candles that were refused, by the reason.", ["reason"])
 CLOSE_SECONDS = Histogram("signals_close_seconds", "Time from a batch to its stored views.", ["timeframe"])
 REBUILDS = Counter("signals_rebuilds", "Times the state was rebuilt from stored candles.")
-LAG = Gauge("signals_lag_seconds", "From a live close to its stored views, the last time.", ["timeframe"])
 MISSING = Counter(
     "signals_missing_tickers",
     "Tickers of which a close brought no candle, unless STALE before.",
@@ -125,8 +124,6 @@ class Runner:
             self._state, self._registered = state, True
             _report(result)
             CLOSE_SECONDS.labels(batch.timeframe).observe(time.perf_counter() - began)
-            if result.candles and not batch.recorded:
-                LAG.labels(batch.timeframe).set((datetime.now(UTC) - batch.close_time).total_seconds())
 
         sqlalchemy_event.listen(session, "after_commit", committed, once=True)
 

@@ -3,12 +3,14 @@
 from datetime import UTC, datetime
 
 from prometheus_client import Gauge
+from sqlalchemy import Connection
 
 from services.signals import retention, service, sharding, silence, track_record, versions, windows
+from services.signals.candles import length_of
 from services.signals.config import Settings
 from services.signals.ledger.export import head_job
 from services.signals.lineup import Lineup
-from services.signals.repository import locks, partitions, silences
+from services.signals.repository import locks, partitions, shards, silences
 from services.signals.runner import queue_of
 from shared.bus import Bus
 from shared.db import messaging
@@ -25,6 +27,11 @@ TRACK_RECORD_SECONDS = 15.0
 WINDOWS_SECONDS = 15.0
 
 TICKERS = Gauge("signals_tickers", "Tickers that are evaluated.", ["timeframe"])
+LAG = Gauge(
+    "signals_lag_seconds",
+    "For how long a live close has been due that a runner has not evaluated; 0 when none is.",
+    ["timeframe"],
+)
 STALE = Gauge("signals_stale_tickers", "Tickers of which no candle came for two timeframes.", ["timeframe"])
 
 
@@ -55,6 +62,7 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
         with database.transaction() as session:
             wall_clock.look(session, datetime.now(UTC))
         with database.read() as connection:
+            measure_lag(connection, lineup, settings.runner_shards, datetime.now(UTC))
             for tally in silences.tally(connection):
                 TICKERS.labels(tally.timeframe).set(tally.tickers)
                 STALE.labels(tally.timeframe).set(tally.stale)
@@ -75,3 +83,17 @@ def loops(settings: Settings, database: Database, bus: Bus) -> list[Loop]:
         Periodic("signals-track-record", TRACK_RECORD_SECONDS, lambda: track_record.follow(database)),
         Periodic("signals-purge", PURGE_SECONDS, lambda: messaging.purge(database)),
     ]
+
+
+def measure_lag(connection: Connection, lineup: Lineup, runner_shards: int, now: datetime) -> None:
+    """Set for how long the next close of each timeframe in use has been due at a moment, of a live feed.
+
+    It is that of the runner that is furthest behind. Nothing is told of a replay, which ends.
+    """
+    if silences.live_sequence(connection) is None:
+        LAG.clear()
+        return
+    for timeframe, newest in shards.evaluated_closes(connection, runner_shards).items():
+        if lineup.on(timeframe):
+            due = newest + length_of(timeframe)
+            LAG.labels(timeframe).set(max(0.0, (now - due).total_seconds()))

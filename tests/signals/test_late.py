@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from services.signals.candles import CandleBatch
@@ -100,18 +99,3 @@ def test_the_history_of_a_new_ticker_is_evaluated_in_order_without_an_alert(migr
     assert all(change.late for change in changes if change.close_time < START + timedelta(hours=HOURS - 1))
     assert len(evaluated) == HOURS
     assert all(evaluated)
-
-
-def test_a_candle_that_fills_a_gap_says_nothing_of_the_lag(migrated: MakeDatabase) -> None:
-    database, runner = migrated("signals"), Runner(0, 1, ALL)
-    walk = random_walk(6, 2, seed=3)
-    present = np.ones(walk.shape, dtype=np.bool_)
-    present[3, 1] = False
-    evaluate(database, runner, batches(walk, present=present), recorded=False)
-    before = REGISTRY.get_sample_value("signals_lag_seconds", {"timeframe": "1h"})
-    gap = list(batches(walk))[3].take(np.array([1], dtype=np.intp))
-    evaluate(database, runner, [gap], recorded=False)
-    assert REGISTRY.get_sample_value("signals_lag_seconds", {"timeframe": "1h"}) == before
-    with database.read() as connection:
-        late = connection.execute(text("SELECT ticker FROM candle WHERE evaluated_in IS NULL"))
-        assert late.scalars().all() == ["T1"]

@@ -1,5 +1,6 @@
 """How many shards the tickers are divided among, and how far each has come with each feed."""
 
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
@@ -77,3 +78,23 @@ def lags(connection: Connection, shards: int) -> list[Lag]:
         {"shards": shards},
     )
     return [Lag(*row) for row in rows]
+
+
+def evaluated_closes(connection: Connection, shards: int) -> dict[str, datetime]:
+    """The newest close that each shard with tickers of a timeframe has evaluated, by timeframe."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT timeframe, min(newest) AS newest
+            FROM (SELECT begun.timeframe, max(last.close_time) AS newest
+                FROM (SELECT DISTINCT partition, timeframe FROM ticker) AS begun
+                CROSS JOIN LATERAL (SELECT close_time FROM ledger
+                    WHERE partition = begun.partition AND timeframe = begun.timeframe AND NOT late
+                    ORDER BY sequence DESC LIMIT 1) AS last
+                GROUP BY begun.timeframe, begun.partition % :shards) AS each
+            GROUP BY timeframe
+            """
+        ),
+        {"shards": shards},
+    )
+    return {row.timeframe: row.newest for row in rows}
