@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
+from itertools import groupby, takewhile
+from operator import attrgetter
 
 from sqlalchemy.exc import OperationalError
 
@@ -19,7 +22,8 @@ def drop_old(database: Database, retention: Mapping[str, timedelta]) -> list[Par
     Age counts from the newest candle of the timeframe, not from now, so that a replay keeps its candles. One
     stays while a chain has no checkpoint behind it, has evaluated some of its candles after its newest
     checkpoint, or has records of them that the track record has not read: one that stops keeps them. What
-    can't be dropped now, since a close is being evaluated or somebody reads, is next time.
+    can't be dropped now, since a close is being evaluated or somebody reads, is next time, and nothing newer
+    of its timeframe before it: candles in a hole of what is kept would count as changed.
     """
     dropped: list[Partition] = []
     with database.read() as connection:
@@ -30,26 +34,27 @@ def drop_old(database: Database, retention: Mapping[str, timedelta]) -> list[Par
             and (newest := partitions.newest_open_time(connection, partition.timeframe)) is not None
             and partition.end <= newest - retention[partition.timeframe]
         ]
-    for partition in old:
-        try:
-            if _drop(database, partition):
-                dropped.append(partition)
-        except OperationalError as error:
-            log.info("a partition is in use", partition=partition.name, reason=type(error.orig).__name__)
+    for _, oldest_first in groupby(old, key=attrgetter("timeframe")):
+        dropped += takewhile(partial(_drop, database), oldest_first)
     if dropped:
         log.info("old candles dropped", partitions=[partition.name for partition in dropped])
     return dropped
 
 
 def _drop(database: Database, partition: Partition) -> bool:
-    with database.transaction() as session:
-        connection = session.connection()
-        if not locks.keep_closes_out(connection):
-            return False
-        if checkpoints.needed_from(connection, partition.timeframe) < partition.end:
-            return False
-        if outcomes.is_unread_before(connection, partition.timeframe, partition.end):
-            log.warning("old candles wait for the track record", partition=partition.name)
-            return False
-        partitions.drop(connection, partition)
+    """Drop a partition; False when it is needed or in use."""
+    try:
+        with database.transaction() as session:
+            connection = session.connection()
+            if not locks.keep_closes_out(connection):
+                return False
+            if checkpoints.needed_from(connection, partition.timeframe) < partition.end:
+                return False
+            if outcomes.is_unread_before(connection, partition.timeframe, partition.end):
+                log.warning("old candles wait for the track record", partition=partition.name)
+                return False
+            partitions.drop(connection, partition)
+    except OperationalError as error:
+        log.info("a partition is in use", partition=partition.name, reason=type(error.orig).__name__)
+        return False
     return True

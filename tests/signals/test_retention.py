@@ -152,6 +152,17 @@ def test_partitions_stay_while_a_close_is_evaluated_or_somebody_reads(migrated: 
     assert len(drop_once_read(database, KEPT)) == 3
 
 
+def test_while_somebody_reads_the_oldest_candles_newer_ones_stay_too(migrated: MakeDatabase) -> None:
+    """A hole in what is stored would pass for candles that were changed."""
+    database = migrated("signals")
+    close_all(database, weeks(4))
+    oldest, *_ = tables(database)
+    with database.transaction() as session:
+        session.execute(text(f"SELECT count(*) FROM {oldest}"))
+        assert drop_once_read(database, KEPT) == []
+    assert len(drop_once_read(database, KEPT)) == 3
+
+
 def test_the_retention_is_a_setting_and_a_wrong_one_is_refused() -> None:
     url = "postgresql+psycopg://nowhere/x"
     assert local_market.settings(url).retention()["1m"] == timedelta(days=90)
