@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from services.signals.algorithms.base import Algorithm, Condition, Frame, Rule
 from services.signals.candles import COLUMNS, EPOCH, CandleBatch, FloatArray, kept, length_of, read_only
-from services.signals.indicators import IndicatorSet, IntArray, Rows, Step, grown
+from services.signals.indicators import IndicatorSet, IntArray, Name, Rows, Step, grown
 from services.signals.state import EngineState, IncompleteState, StateArray
 
 CodeArray = NDArray[np.int8]
@@ -61,7 +61,7 @@ class Failure(NamedTuple):
     """An algorithm that was set aside for one step, and what it raised."""
 
     algorithm: str
-    error: Exception
+    error: BaseException
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +214,10 @@ class Engine:
         self._names = {each.key: tuple({*COLUMNS, *each.indicators}) for each in self.algorithms}
         self._numbers = {key: number for number, key in enumerate(keys)}
         self._positions = _Positions(self.algorithms)
+        self._known_from = [
+            max((name.first for name in map(Name.parse, each.indicators) if name), default=0)
+            for each in self.algorithms
+        ]
         self._rows: dict[str, int] = {}
         self._capacity = 0
         self._counts: IntArray = np.zeros(0, dtype=np.int64)
@@ -234,7 +238,8 @@ class Engine:
         """Advance every algorithm by one candle for each ticker of the batch.
 
         The candles come validated and, per ticker, in order of time. Raises ValueError for a batch of
-        another timeframe. An algorithm that raises is set aside for this step and reported.
+        another timeframe. An algorithm that raises is set aside for this step and reported. Where one of
+        its indicators is not known yet, an algorithm says HOLD.
         """
         if batch.timeframe != self.timeframe:
             raise ValueError(f"a batch of {batch.timeframe} in an engine of {self.timeframe}")
@@ -339,10 +344,14 @@ class Engine:
             try:
                 entry = Rule.of(algorithm.entry(frame), len(batch))
                 exit_ = Rule.of(algorithm.exit(frame), len(batch))
-            except Exception as error:  # noqa: BLE001 - foreign code: it may stop nobody else's signals
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: it may stop nobody else
                 failures.append(Failure(algorithm.key, error))
                 continue
             entries[number], exits[number] = entry.holds, exit_.holds
+            if step.least < self._known_from[number]:
+                known = counts >= self._known_from[number]
+                entries[number] &= known
+                exits[number] &= known
             rules[number] = entry, exit_
         signals = entries.view(np.int8) - (exits > entries).view(np.int8)
         views, turns = self._positions.turn(rows, signals, current["close"])

@@ -120,6 +120,17 @@ def signals_and_views(values):
     return {key: follow(rule, candles) for key, rule in RULES.items()}
 
 
+NEEDED = {
+    "golden_crossover": ("sma9", "sma50", "rsi14"),
+    "buy_the_dip": ("rsi14", "ema50", "ema100"),
+    "reversal_rsi": ("rsi14", "sma100"),
+    "simple_trend_ride": ("rsi14",),
+    "dollar_cost_averaging": ("rsi14", "sma50"),
+    "pump_and_dump": ("rsi14", "sma9", "sma100"),
+}
+"""The indicators of each rule: before all of them are known it gives no entry and no exit."""
+
+
 def follow(rule, candles, overlay=None, p=None):
     """(signal, view) of a rule at every candle, with an overlay or without."""
     view, since_entry = "HOLD", []
@@ -127,6 +138,8 @@ def follow(rule, candles, overlay=None, p=None):
     for at in range(candles.length):
         candles.at = at
         entry, exit_ = rule(candles, since_entry[0] if since_entry else None)
+        if any(math.isnan(candles[name]) for name in NEEDED[rule.__name__]):
+            entry = exit_ = False
         if view == "BUY":
             since_entry.append(candles["close"])
             if overlay and overlay(p, candles["close"], since_entry):

@@ -193,6 +193,11 @@ def test_why_gives_text_value_operator_threshold_and_outcome():
     )
 
 
+def test_whole_numbers_are_thresholds_too():
+    check = below(frame_of(rsi14=[34.0, 36.0]), "rsi14", 35)
+    assert (check.text, check.threshold, check.holds.tolist()) == ("RSI14 < 35", 35.0, [True, False])
+
+
 def test_bare_array_is_a_rule_without_conditions():
     rule = Rule.of(np.array([True, False]), 2)
     assert rule.why("entry", np.array([0])).conditions() == [()]

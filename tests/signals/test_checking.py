@@ -87,6 +87,13 @@ BAD = {
         {"before": "from datetime import UTC, datetime", "entry": "datetime.now(UTC)\n" + ALWAYS},
         "clock",
     ),
+    "reads_clock_of_numpy": (
+        {
+            "before": "import numpy as np",
+            "entry": "return frame.close < float(np.datetime64('now', 's').astype(int))",
+        },
+        "clock",
+    ),
     "reads_clock_rarely": (
         {
             "before": "from time import time",

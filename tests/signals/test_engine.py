@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from services.signals.algorithms import ALGORITHMS
-from services.signals.algorithms.base import Algorithm, all_of, any_of, at_least, below
+from services.signals.algorithms.base import Algorithm, Check, Rule, above, all_of, any_of, at_least, below
 from services.signals.algorithms.base import Term as Computed
 from services.signals.candles import CandleBatch, read_only
 from services.signals.engine import Engine, Signal, View
@@ -179,18 +179,58 @@ def test_algorithm_that_raises_is_set_aside_for_that_step_and_harms_no_other():
     assert words(results, "views") == ["BUY", "SELL", "SELL"]
 
 
-def test_algorithm_that_computes_with_another_number_of_tickers_is_set_aside():
-    class Narrow(Scripted):
-        key = "narrow"
+def test_algorithm_that_exits_is_set_aside():
+    class Leaving(Scripted):
+        key = "leaving"
 
         def entry(self, frame):
-            return all_of(below(frame, "close", Computed("a price", np.array([20.0]))))
+            raise SystemExit(3)
 
-    [result] = run(batches(np.array([[10.0, 10.0]])), [Narrow(), ALGORITHMS["reversal_rsi"]])
-    assert [str(failure.error) for failure in result.failures] == [
-        "close < a price: values of shape (1,) for 2 tickers"
-    ]
-    assert result.changes == []
+    [result] = play([1], algorithms=[Leaving(), Scripted()])
+    assert [failure.algorithm for failure in result.failures] == ["leaving"]
+    assert words([result], "signals") == ["BUY"]
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        lambda frame: all_of(below(frame, "close", Computed("a price", np.array([20.0])))),
+        lambda frame: all_of(above(frame, Computed("a price", 20.0), "close")),
+        lambda frame: all_of(below(frame, "close", Computed("a \x00 price", 2 * frame.close))),
+        lambda frame: Rule(frame.close < 20, (Check("low", frame.close, "<", None, frame.close < 20),)),
+        lambda frame: Rule(frame.close < 20, (Check("low", frame.close, "<", 20.0, True),)),
+        lambda frame: Rule([True, True], ()),
+    ],
+)
+def test_algorithm_whose_conditions_could_not_be_told_is_set_aside(stated):
+    class Untold(Scripted):
+        key = "untold"
+
+        def entry(self, frame):
+            return stated(frame)
+
+    [result] = run(batches(np.array([[10.0, 10.0]]), volumes=np.ones((1, 2))), [Untold(), Scripted()])
+    assert [failure.algorithm for failure in result.failures] == ["untold"]
+    assert [change.algorithm for change in result.changes] == ["scripted", "scripted"]
+
+
+def test_while_one_of_its_indicators_warms_up_an_algorithm_says_hold():
+    class Early(Scripted):
+        key = "early"
+        indicators = ("sma3", "rsi4")
+
+        def entry(self, frame):
+            return frame.volume == 1
+
+    script = [1, 2, 1, 2, 1, 2]
+    results = play(script, algorithms=[Early(), Scripted()])
+    assert words(results, "signals", "early") == ["HOLD"] * 4 + ["BUY", "SELL"]
+    assert words(results, "signals") == ["BUY", "SELL"] * 3
+    present = np.array([[True, number > 2] for number in range(8)])
+    both = run(batches(np.full((8, 2), 10.0), volumes=np.ones((8, 2)), present=present), [Early()])
+    said = [dict(zip(each.batch.tickers, each.signals["early"].tolist(), strict=True)) for each in both]
+    assert [each["T0"] for each in said] == [0] * 4 + [1] * 4
+    assert [each["T1"] for each in said[3:]] == [0] * 4 + [1]
 
 
 def test_algorithm_that_writes_into_the_market_is_set_aside():

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from services.signals.algorithms.base import Algorithm, above, all_of
 from services.signals.engine import Engine
-from services.signals.indicators import IndicatorSet
+from services.signals.indicators import IndicatorSet, Name
 from tests.signals.agreement import (
     NAMES,
     TOLERANCE,
@@ -256,3 +256,10 @@ class Above(Algorithm):
 def test_unknown_indicator_is_an_error(name):
     with pytest.raises(ValueError, match="unknown indicators"):
         IndicatorSet([name])
+
+
+@pytest.mark.parametrize("name", [*NAMES, *FURTHER])
+def test_an_indicator_is_known_from_the_candle_that_its_name_says(name):
+    known = ~np.isnan(indicator(batches(random_walk(260, 1, seed=5)), name))
+    assert known.argmax() == Name.parse(name).first
+    assert known.any()

@@ -161,16 +161,21 @@ class Rule:
     def of(cls, stated: "Rule | BoolArray", size: int) -> "Rule":
         """The rule an algorithm stated, which may be a bare array of where it holds, for `size` tickers.
 
-        Raises TypeError where it is neither, or not a boolean array of shape (size,), or a side of one of
-        its conditions has another shape.
+        Raises TypeError where it is neither, or one of its arrays is of another kind or shape, and
+        ValueError for a condition's text that can't be shown: whatever it says can be explained later.
         """
         rule = stated if isinstance(stated, Rule) else cls(np.asarray(stated), ())
-        if rule.holds.dtype != np.bool_ or rule.holds.shape != (size,):
+        if not _is_array(rule.holds, "b", size):
             raise TypeError(f"a rule holds or not for each of {size} tickers: it takes that many booleans")
-        for check in rule.checks:
-            for values in (check.value, check.threshold):
-                if not isinstance(values, float) and values.shape != rule.holds.shape:
-                    raise TypeError(f"{check.text}: values of shape {values.shape} for {size} tickers")
+        for text, value, _, threshold, holds in rule.checks:
+            if not text.isprintable():
+                raise ValueError(f"the text of a condition has what can't be shown: {text!r}")
+            if not (
+                _is_array(value, "fiu", size)
+                and (isinstance(threshold, float) or _is_array(threshold, "fiu", size))
+                and _is_array(holds, "b", size)
+            ):
+                raise TypeError(f"{text}: its sides are no arrays of numbers of {size} tickers")
         return rule
 
     def why(self, side: Side, indices: NDArray[np.intp]) -> "Why":
@@ -191,6 +196,10 @@ class Rule:
                 for check in self.checks
             ),
         )
+
+
+def _is_array(values: object, kinds: str, size: int) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype.kind in kinds and values.shape == (size,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,13 +328,12 @@ _COMPARISONS = {">": greater, ">=": greater_or_equal, "<": less, "<=": less_or_e
 def _check(frame: Frame, value: Operand, operator: str, threshold: Operand | float) -> Check:
     text, values, _ = _term(frame, value)
     compare = _COMPARISONS[operator]
-    if isinstance(threshold, float):
-        return Check(
-            _said(text, operator, threshold), values, operator, threshold, compare(values, threshold)
-        )
-    limit_text, limits, positive = _term(frame, threshold)
-    holds = compare(values, limits, positive=positive)
-    return Check(_said(text, operator, limit_text), values, operator, limits, holds)
+    if isinstance(threshold, (str, Term)):
+        limit_text, limits, positive = _term(frame, threshold)
+        holds = compare(values, limits, positive=positive)
+        return Check(_said(text, operator, limit_text), values, operator, limits, holds)
+    number = float(threshold)
+    return Check(_said(text, operator, number), values, operator, number, compare(values, number))
 
 
 def _cross(frame: Frame, first: str, operator: str, second: str) -> Check:

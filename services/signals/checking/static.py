@@ -50,6 +50,7 @@ NUMPY = {
     "ctypeslib": "reaches-out",
 }
 NOW = ("now", "today", "utcnow")
+"""Methods, and what NumPy takes for a time: `numpy.datetime64("now")`."""
 INNARDS = (
     "f_back",
     "f_globals",
@@ -91,8 +92,8 @@ def _broken_by(node: ast.AST, numpy_names: set[str]) -> Iterator[tuple[str, str]
             yield "hidden-state", f"assigns to {', '.join(names)} outside of the function"
         case ast.Name(id=name, ctx=ast.Load()) if name in BUILTINS:
             yield BUILTINS[name], f"uses {name}()"
-        case ast.Call(func=ast.Attribute(attr=attribute)) if attribute in NOW:
-            yield "clock", f"calls {attribute}()"
+        case ast.Call(func=ast.Attribute(attr=word)) | ast.Constant(value=str(word)) if word in NOW:
+            yield "clock", f"asks for {word!r}"
         case ast.Attribute(attr=attribute) if attribute in INNARDS:
             yield "reaches-out", f"uses {attribute}"
         case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name in numpy_names:

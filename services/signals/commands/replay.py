@@ -73,9 +73,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _write(
     recording: Recording, chosen: "tuple[Algorithm, ...]", args: argparse.Namespace
-) -> dict[str, Exception]:
+) -> dict[str, BaseException]:
     """Write all rows; the first error of each algorithm that raised."""
-    failed: dict[str, Exception] = {}
+    failed: dict[str, BaseException] = {}
     with ExitStack() as files:
         out = _writer(files, args.out, SIGNAL_HEADER)
         further = _writer(files, args.indicators, INDICATOR_HEADER) if args.indicators else None

@@ -67,6 +67,18 @@ class Name(NamedTuple):
         return found if not found.kind.startswith("macd") or 1 < found.periods[0] < found.periods[1] else None
 
     @property
+    def first(self) -> int:
+        """The ticker's candle, counted from 0, on which it is first known."""
+        match self.kind:
+            case "rsi" | "atr":
+                return self.periods[0]
+            case "macd" | "macd_signal" | "macd_histogram":
+                _, slow, signal = self.periods
+                return slow + signal - 2
+            case _:
+                return sum(self.periods) - len(self.periods)
+
+    @property
     def is_positive(self) -> bool:
         """Whether no value is negative, for candles without a negative one."""
         return self.kind in ("sma", "ema", "rsi", "volume_sma", "atr", "bollinger_middle")
