@@ -123,7 +123,7 @@ def ticker_page(ticker: str) -> str:
             algorithm=lineup().algorithms[algorithm],
             views=views,
             failing=failing_since(connection),
-            newest=board.candles(connection, ticker, timeframe, limit=1)[0],
+            newest=next(iter(board.candles(connection, ticker, timeframe, limit=1)), None),
             changes=changes(connection, tickers=[ticker], algorithm=algorithm, limit=CHANGES_SHOWN),
             changes_shown=CHANGES_SHOWN,
             changes_open=CHANGES_OPEN,

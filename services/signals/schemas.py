@@ -127,14 +127,15 @@ class AlgorithmOut(BaseModel):
 class TickerOut(BaseModel):
     """A ticker; `time` and `close` are of its newest closed candle, `first_time` is of its first.
 
-    `stale_since` is when it was found that no candle had come for two timeframes; null while candles come.
+    Both are null when that candle is so old that it was let go. `stale_since` is when it was found that no
+    candle had come for two timeframes; null while candles come.
     """
 
     ticker: Ticker
     timeframe: Timeframe
     first_time: datetime
-    time: datetime
-    close: float
+    time: datetime | None
+    close: float | None
     stale_since: datetime | None
 
 

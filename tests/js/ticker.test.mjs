@@ -72,6 +72,12 @@ describe("the chart", () => {
     assert.equal(page.document.querySelector("[data-chart-state]"), null);
   });
 
+  it("says so when no candle is kept", async () => {
+    answers["GET /api/v1/candles"] = { items: [], next: null };
+    await new TickerPage(page.document, () => assert.fail("no chart without candles")).draw();
+    assert.match(page.document.querySelector("[data-chart-state]").textContent, /no longer kept/);
+  });
+
   it("says so when the candles can't be had", async () => {
     await new TickerPage(page.document, () => assert.fail("no chart without candles")).draw();
     assert.match(page.document.querySelector("[data-chart-state]").textContent, /could not reach.*cards below/);

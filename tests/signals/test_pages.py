@@ -173,6 +173,20 @@ def test_an_unknown_ticker_is_not_found(ticker: str, client: FlaskClient) -> Non
     assert client.get(f"/tickers/{ticker}").status_code == 404
 
 
+def test_a_ticker_whose_candles_were_let_go_keeps_its_page_and_its_place(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        session.execute(text("DELETE FROM candle WHERE ticker = 'T0'"))
+    assert ("T0", "reversal_rsi") in cells(page(client, "/dashboard"))
+    html = page(client, "/tickers/T0")
+    assert re.search(r"<dd data-last-close>\s*\u2013\s*</dd>", html)
+    listed = client.get("/api/v1/tickers").get_json()["items"]
+    assert [(each["time"], each["close"]) for each in listed if each["ticker"] == "T0"] == [(None, None)]
+    assert client.get("/api/v1/candles?ticker=T0").get_json()["items"] == []
+    assert client.get("/algorithms/reversal_rsi?ticker=T0").status_code == 200
+
+
 def test_times_of_candles_stay_in_utc(client: FlaskClient) -> None:
     for path in ("/dashboard", "/tickers/T1?algorithm=pump_and_dump"):
         local = re.findall(r"<time[^>]*data-local[^>]*>", page(client, path))

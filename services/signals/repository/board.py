@@ -10,14 +10,14 @@ from sqlalchemy import Connection, text
 class TickerItem(NamedTuple):
     """A ticker; `time` and `close` are open time and price of its newest evaluated candle.
 
-    `stale_since` is None while candles come.
+    They are None when that one is so old that it was let go. `stale_since` is None while candles come.
     """
 
     ticker: str
     timeframe: str
     first_time: datetime
-    time: datetime
-    close: float
+    time: datetime | None
+    close: float | None
     stale_since: datetime | None
 
 
@@ -79,9 +79,9 @@ def tickers(
             SELECT t.ticker, t.timeframe, t.first_open_time, newest.open_time, CAST(newest.close AS float8),
                 t.stale_since
             FROM ticker AS t
-            CROSS JOIN LATERAL (SELECT open_time, close FROM candle
+            LEFT JOIN LATERAL (SELECT open_time, close FROM candle
                 WHERE ticker = t.ticker AND timeframe = t.timeframe AND evaluated_in IS NOT NULL
-                ORDER BY open_time DESC LIMIT 1) AS newest
+                ORDER BY open_time DESC LIMIT 1) AS newest ON true
             WHERE (t.ticker, t.timeframe) > (:after_ticker, :after_timeframe)
                 AND (CAST(:tickers AS text[]) IS NULL OR t.ticker = ANY(:tickers))
                 AND (CAST(:timeframe AS text) IS NULL OR t.timeframe = :timeframe)

@@ -160,6 +160,10 @@ export class TickerPage {
       if (state) state.textContent = `${error.message} The cards below say the same in words.`;
       return;
     }
+    if (!page.items.length) {
+      if (state) state.textContent = "Its candles are so old that they are no longer kept.";
+      return;
+    }
     state?.remove();
     this.#show(chartCandles(page.items), page.items[0]);
   }
