@@ -3,7 +3,7 @@
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -41,6 +41,15 @@ def exchanges_of(feed: str) -> tuple[str, ...]:
 def feed_name_of(feed: str) -> str:
     """The name under which a FEED is known, in metrics and where it remembers its position."""
     return feed or "replay:demo"
+
+
+LedgerExport = Annotated[str, Field(pattern=r"^(|file:.+|s3://[a-z0-9][a-z0-9.-]+(/.*)?)$")]
+
+
+class ExportSettings(EnvironmentSettings):
+    """Where the daily heads of the ledger were written to, for a command that compares with them."""
+
+    ledger_export: LedgerExport = ""
 
 
 class DatabaseSettings(EnvironmentSettings):
@@ -84,7 +93,7 @@ class Settings(ServiceSettings):
     runner_shards: int = Field(default=1, ge=1, le=PARTITIONS)
     candle_retention: str = DEFAULT_RETENTION
     alert_max_age: float = Field(default=3600.0, ge=0, le=1e9)
-    ledger_export: str = Field(default="", pattern=r"^(|file:.+|s3://[a-z0-9][a-z0-9.-]+(/.*)?)$")
+    ledger_export: LedgerExport = ""
 
     @model_validator(mode="after")
     def _choices_fit_together(self) -> Self:

@@ -141,7 +141,10 @@ def test_a_ledger_that_does_not_verify_is_told_on_the_page(filled: Database) -> 
 
 
 def recount(database: Database) -> tuple[int, str]:
-    url = database.engine.url.render_as_string(hide_password=False)
+    return command(database.engine.url.render_as_string(hide_password=False))
+
+
+def command(url: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "services.signals", "track-record", "--database", url],
         cwd=ROOT,
@@ -151,6 +154,18 @@ def recount(database: Database) -> tuple[int, str]:
         check=False,
     )
     return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "this is no address of a database"),
+        ("postgresql+psycopg://nobody@127.0.0.1:1/none", "the database refuses: connection"),
+    ],
+)
+def test_the_command_says_in_one_line_that_it_can_not_read(url: str, said: str) -> None:
+    status, lines = command(url)
+    assert (status, lines.count("\n"), said in lines) == (2, 1, True), lines
 
 
 def test_the_command_counts_everything_again_and_changes_nothing(database: Database) -> None:

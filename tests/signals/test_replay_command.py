@@ -63,7 +63,7 @@ def test_signals_go_to_standard_output_by_default(folder):
     rows = list(csv.reader(done.stdout.splitlines()))[1:]
     assert done.returncode == 0
     assert {row[2] for row in rows} == {"reversal_rsi", "pump_and_dump"}
-    assert rows[0] == ["1970-01-01T14:00:00Z", "GOOD", "pump_and_dump", "SELL", "SELL", "54.0"]
+    assert rows[0] == ["1970-01-05T03:00:00Z", "GOOD", "pump_and_dump", "SELL", "SELL", "61.0"]
 
 
 def test_indicators_are_written_beside_the_signals(folder, tmp_path):
@@ -169,7 +169,7 @@ def test_reader_that_stops_early_makes_no_noise(folder):
 
 
 def test_run_shows_progress_on_a_terminal(tmp_path):
-    rows = "".join(f"{60 * n},1,1,1,1,1\n" for n in range(600))
+    rows = "".join(f"{60 * n},1,1,1,1,1\n" for n in range(1200))
     (tmp_path / "A.csv").write_text(rows)
     terminal, end = pty.openpty()
     process = subprocess.Popen(
@@ -189,4 +189,5 @@ def test_run_shows_progress_on_a_terminal(tmp_path):
         shown += chunk
     os.close(terminal)
     assert process.wait(timeout=60) == 0
-    assert b"of 600 candles" in shown
+    assert b"1,000 rows read" in shown
+    assert b"of 1,200 candles" in shown

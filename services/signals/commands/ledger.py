@@ -2,22 +2,17 @@
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from shared import commands
+from services.signals.commands.databases import not_run, with_database
+from services.signals.commands.progress import Progress
 
 if TYPE_CHECKING:
     from services.signals.algorithms.base import Algorithm
     from shared.db.engine import Database
 
-GOOD, BAD, NOT_RUN = 0, 1, 2
-"""Exit statuses: all is as it was; something is not, and is named; the command could not do its work."""
-
-PROGRESS_EVERY = 0.5
-"""Seconds between two reports of progress on a terminal."""
+GOOD, BAD = 0, 1
+"""Exit statuses: all is as it was; something is not, and is named. NOT_RUN is the third."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -31,7 +26,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "when all is as it was, 1 when a record is not, with a line that names the first one, 2 when the "
         "ledger could not be read.",
     )
-    verify.add_argument("--heads", metavar="DIR", type=Path, help="compare with exported heads, too")
+    verify.add_argument(
+        "--heads",
+        metavar="PLACE",
+        help="where exported heads are: DIR or s3://bucket/prefix; LEDGER_EXPORT when left out",
+    )
     verify.set_defaults(run=run_verify)
     replay = inner.add_parser(
         "replay",
@@ -52,19 +51,24 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run_verify(args: argparse.Namespace) -> int:
     """Verify; the exit status."""
-    from services.signals.errors import BadBatches, BadHead, BadRecord  # noqa: PLC0415
-    from services.signals.ledger.heads import read_directory  # noqa: PLC0415
+    from services.signals.config import ExportSettings  # noqa: PLC0415
+    from services.signals.errors import BadBatches, BadHead, BadRecord, ExportError  # noqa: PLC0415
+    from services.signals.ledger.export import destination_of  # noqa: PLC0415
+    from services.signals.ledger.heads import read_files  # noqa: PLC0415
     from services.signals.ledger.verification import verify  # noqa: PLC0415
+    from shared.settings import load  # noqa: PLC0415
+
+    place = args.heads or load(ExportSettings).ledger_export
 
     def check(database: "Database") -> int:
-        progress = _Progress(sys.stderr)
+        progress = Progress(sys.stderr)
         try:
-            heads = read_directory(args.heads) if args.heads else []
-            if args.heads and not heads:
-                return _not_run(f"{args.heads} holds no exported head")
-            report = verify(database, heads, progress.report)
-        except OSError as error:
-            return _not_run(f"{args.heads}: {error.strerror}")
+            exported = read_files(destination_of(place).files()) if place else []
+            if args.heads and not exported:
+                return not_run(f"{args.heads} holds no exported head")
+            report = verify(database, exported, lambda done, of: progress.say(f"{done:,} of {of:,} records"))
+        except ExportError as error:
+            return not_run(str(error))
         except (BadRecord, BadHead, BadBatches) as fault:
             progress.wipe()
             print(fault)
@@ -73,7 +77,7 @@ def run_verify(args: argparse.Namespace) -> int:
         print(report)
         return GOOD
 
-    return _with_database(args.database, check)
+    return with_database(args.database, "signals-ledger", check)
 
 
 def run_replay(args: argparse.Namespace) -> int:
@@ -93,12 +97,12 @@ def run_replay(args: argparse.Namespace) -> int:
                     algorithm=args.algorithm,
                 )
         except NotReplayable as error:
-            return _not_run(str(error))
+            return not_run(str(error))
         for each in replayed:
             print(each)
         return GOOD if all(each.is_equal for each in replayed) else BAD
 
-    return _with_database(args.database, decide)
+    return with_database(args.database, "signals-ledger", decide)
 
 
 def _installed(key: str) -> "Algorithm | None":
@@ -108,52 +112,3 @@ def _installed(key: str) -> "Algorithm | None":
         return algorithms.of_key(key)
     except argparse.ArgumentTypeError:
         return None
-
-
-def _with_database(url: str | None, work: "Callable[[Database], int]") -> int:
-    """What `work` returns; NOT_RUN where the database does not answer or is not migrated."""
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
-
-    from services.signals.config import DatabaseSettings  # noqa: PLC0415
-    from shared.db.engine import Database, NotMigrated  # noqa: PLC0415
-    from shared.settings import load  # noqa: PLC0415
-
-    settings = load(DatabaseSettings, **({} if url is None else {"database_url": url}))
-    try:
-        database = Database(settings.database_url, application_name="signals-ledger", pool_size=1)
-    except SQLAlchemyError as error:
-        commands.refuse(f"this is no address of a database: {error}")
-    try:
-        database.ready("signals")
-        return work(database)
-    except NotMigrated as error:
-        return _not_run(str(error))
-    except SQLAlchemyError as error:
-        return _not_run(f"the database refuses: {getattr(error, 'orig', error)}")
-    finally:
-        database.dispose()
-
-
-def _not_run(line: str) -> int:
-    print(f"boritrader: {line}", file=sys.stderr)
-    return NOT_RUN
-
-
-class _Progress:
-    """How far it is, on a terminal; nothing elsewhere."""
-
-    def __init__(self, terminal: IO[str]) -> None:
-        self._terminal = terminal if terminal.isatty() else None
-        self._due = 0.0
-
-    def report(self, done: int, of: int) -> None:
-        """Say so many of how many records, unless that was said just now."""
-        if self._terminal is not None and time.monotonic() >= self._due:
-            self._due = time.monotonic() + PROGRESS_EVERY
-            self._terminal.write(f"\r{done:,} of {of:,} records")
-            self._terminal.flush()
-
-    def wipe(self) -> None:
-        """Leave nothing of it."""
-        if self._terminal is not None:
-            self._terminal.write("\r\x1b[K")

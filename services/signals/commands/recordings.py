@@ -1,12 +1,11 @@
 """What the commands on recorded candles share: reading a directory, complaints, exit statuses, progress."""
 
-import math
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
+from services.signals.commands.progress import Progress
 from services.signals.feeds.csv_files import Recording, read_directory
 from services.signals.replay import Moment
 
@@ -15,17 +14,16 @@ GOOD, FAILED, NOTHING_READ, ROWS_SKIPPED = 0, 1, 2, 3
 
 STATUSES = "Exit status: 0 when all rows were good, 3 when some were skipped, 2 when nothing could be read."
 
-PROGRESS_EVERY = 0.5
-"""Seconds between two reports of progress on a terminal."""
-
 
 def read(directory: Path, timeframe: str | None) -> Recording | None:
     """The candles of a directory, every lost row named on standard error; None when there are none."""
+    progress = Progress(sys.stderr)
     try:
-        recording = read_directory(directory, timeframe)
+        recording = read_directory(directory, timeframe, lambda rows: progress.say(f"{rows:,} rows read"))
     except OSError as error:
         complain(f"{directory}: {error.strerror}")
         return None
+    progress.wipe()
     for row in recording.rejected:
         complain(str(row))
     if recording.rejected:
@@ -49,15 +47,9 @@ def cannot_write(error: OSError) -> int:
 
 def with_progress(moments: Iterable[Moment], candles: int, terminal: IO[str]) -> Iterator[Moment]:
     """The moments; on a terminal the run says how far it is, and wipes that when it is done."""
-    if not terminal.isatty():
-        yield from moments
-        return
-    done, reported = 0, -math.inf
+    progress, done = Progress(terminal), 0
     for moment in moments:
         yield moment
         done += moment.candles
-        if time.monotonic() - reported >= PROGRESS_EVERY:
-            terminal.write(f"\r{done:,} of {candles:,} candles")
-            terminal.flush()
-            reported = time.monotonic()
-    terminal.write("\r\x1b[K")
+        progress.say(f"{done:,} of {candles:,} candles")
+    progress.wipe()

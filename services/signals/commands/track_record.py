@@ -3,12 +3,14 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from services.signals.commands.databases import NOT_RUN, with_database
 from services.signals.commands.recordings import complain
 
 if TYPE_CHECKING:
     from services.signals.repository.outcomes import Found
+    from shared.db.engine import Database
 
-SAME, DIFFERENT, NOT_READABLE = 0, 1, 2
+SAME, DIFFERENT = 0, 1
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -28,28 +30,23 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Count again; the exit status."""
     # the other commands of signals need no database and start without loading one
-    from pydantic import SecretStr  # noqa: PLC0415
-
     from services.signals import track_record  # noqa: PLC0415
-    from services.signals.config import DatabaseSettings  # noqa: PLC0415
-    from shared.db.engine import Database  # noqa: PLC0415
-    from shared.settings import load  # noqa: PLC0415
 
-    url = SecretStr(args.database) if args.database else load(DatabaseSettings).database_url
-    database = Database(url, application_name="signals-track-record")
-    try:
+    def count(database: "Database") -> int:
         recount = track_record.recounted(database)
-    finally:
-        database.dispose()
-    for problem in recount.problems:
-        complain(problem)
-    if recount.problems:
-        return NOT_READABLE
-    if recount.stored == recount.counted:
-        print(f"{recount.records:,} records read, {_changes(recount.counted):,} changes: the same figures")
-        return SAME
-    print(f"{recount.records:,} records read: the stored figures are others than those of the ledger")
-    return DIFFERENT
+        for problem in recount.problems:
+            complain(problem)
+        if recount.problems:
+            return NOT_RUN
+        if recount.stored == recount.counted:
+            print(
+                f"{recount.records:,} records read, {_changes(recount.counted):,} changes: the same figures"
+            )
+            return SAME
+        print(f"{recount.records:,} records read: the stored figures are others than those of the ledger")
+        return DIFFERENT
+
+    return with_database(args.database, "signals-track-record", count)
 
 
 def _changes(found: "Found | None") -> int:

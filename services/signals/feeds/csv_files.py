@@ -11,7 +11,7 @@ import gzip
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, datetime, timedelta
 from heapq import merge
@@ -36,6 +36,8 @@ from services.signals.candles import (
 FIELDS = ("time", "open", "high", "low", "close", "volume")
 MILLISECONDS_ABOVE = 1e11
 SUFFIXES = (".csv", ".csv.gz")
+TELL_EVERY = 1000
+"""Rows between two reports of how many were read."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
@@ -121,22 +123,28 @@ class Recording:
             yield CandleBatch(timeframe, close_time, tickers, *columns)
 
 
-def read_directory(directory: Path, timeframe: str | None = None) -> Recording:
+def read_directory(
+    directory: Path,
+    timeframe: str | None = None,
+    tell: Callable[[int], None] | None = None,
+) -> Recording:
     """Read and validate every ticker's file.
 
-    Each file's timeframe is the most frequent step between its rows unless `timeframe` states it. Raises
-    OSError where the directory cannot be listed, ValueError for an unknown timeframe.
+    Each file's timeframe is the most frequent step between its rows unless `timeframe` states it. `tell` is
+    told now and then how many rows were read so far. Raises OSError where the directory cannot be listed,
+    ValueError for an unknown timeframe.
     """
     if timeframe is not None:
         length_of(timeframe)
     files = sorted((ticker, path) for path in directory.iterdir() if (ticker := _ticker_of(path)))
     tickers: list[TickerCandles] = []
     rejected: list[RejectedRow] = []
+    count = _Count(tell)
     for ticker, path in files:
         if tickers and tickers[-1].ticker == ticker:
             rejected.append(RejectedRow(path, 1, f"{ticker} was read from another file already"))
             continue
-        read = _read_file(ticker, path, timeframe, rejected)
+        read = _read_file(ticker, path, timeframe, rejected, count)
         if read is not None and len(read):
             tickers.append(read)
     return Recording(tuple(tickers), tuple(rejected))
@@ -155,13 +163,27 @@ class _Row(NamedTuple):
     candle: Candle
 
 
+class _Count:
+    """How many rows were read, told every TELL_EVERY rows."""
+
+    def __init__(self, tell: Callable[[int], None] | None) -> None:
+        self._tell = tell
+        self._rows = 0
+
+    def one_more(self) -> None:
+        self._rows += 1
+        if self._tell is not None and self._rows % TELL_EVERY == 0:
+            self._tell(self._rows)
+
+
 def _read_file(
-    ticker: str, path: Path, timeframe: str | None, rejected: list[RejectedRow]
+    ticker: str, path: Path, timeframe: str | None, rejected: list[RejectedRow], count: _Count
 ) -> TickerCandles | None:
     """The accepted candles of one file, None when its timeframe is not known; the rest to `rejected`."""
     rows: list[_Row] = []
     lost: list[RejectedRow] = []
     for line, parsed in _parsed_lines(ticker, path):
+        count.one_more()
         if isinstance(parsed, Candle):
             rows.append(_Row(line, parsed))
         else:

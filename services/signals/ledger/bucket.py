@@ -1,5 +1,6 @@
 """Exported heads of the ledger in a bucket of S3."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -7,7 +8,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.signals.errors import ExportError
-from services.signals.ledger.heads import Ends
+from services.signals.ledger.heads import SUFFIX, Ends
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 5
@@ -41,6 +42,19 @@ class Bucket:
                 raise ExportError(f"{self.name}: {error}") from error
             self._compare(place, ends)
         except BotoCoreError as error:
+            raise ExportError(f"{self.name}: {error}") from error
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Name and content of every head that is there."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix
+        )
+        try:
+            for found in pages.search("Contents[].Key"):
+                name = "" if found is None else found.removeprefix(self._prefix)
+                if name.endswith(SUFFIX) and "/" not in name:
+                    yield name, self._client.get_object(Bucket=self._bucket, Key=found)["Body"].read()
+        except (ClientError, BotoCoreError) as error:
             raise ExportError(f"{self.name}: {error}") from error
 
     def _compare(self, place: dict[str, str], ends: Ends) -> None:

@@ -5,7 +5,7 @@ was written once is never written over.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from prometheus_client import Gauge
 
 from services.signals.errors import ExportError
-from services.signals.ledger.heads import Ends
+from services.signals.ledger.heads import SUFFIX, Ends
 from services.signals.ledger.records import PARTITIONS
 from services.signals.repository import heads, history
 from shared import logs
@@ -28,12 +28,16 @@ WAITING = Gauge(
 
 
 class Destination(Protocol):
-    """Where heads are written to. `name` says where that is."""
+    """Where heads are written to, and read again to be compared. `name` says where that is."""
 
     name: str
 
     def write(self, ends: Ends) -> None:
         """Write a head unless it is there already. Raises ExportError, also where another one is there."""
+        ...
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Name and content of every head that is there. Raises ExportError."""
         ...
 
 
@@ -60,9 +64,17 @@ class Folder:
                 draft.unlink()
             raise ExportError(f"{self.name}: {error.strerror}") from error
 
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Name and content of every head that is there; none while there is no directory."""
+        try:
+            for path in sorted(self._directory.glob(f"*{SUFFIX}")):
+                yield path.name, path.read_bytes()
+        except OSError as error:
+            raise ExportError(f"{self.name}: {error.strerror}") from error
+
 
 def destination_of(url: str) -> Destination:
-    """The destination that LEDGER_EXPORT names: `file:DIR` or `s3://bucket/prefix`."""
+    """The destination that LEDGER_EXPORT names: `file:DIR`, or DIR alone, or `s3://bucket/prefix`."""
     if url.startswith("s3://"):
         from services.signals.ledger.bucket import Bucket  # noqa: PLC0415 - loads the AWS SDK
 

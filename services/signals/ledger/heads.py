@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Self
 
 import orjson
@@ -20,6 +19,8 @@ from services.signals.errors import BadHead, ExportError
 from services.signals.ledger.records import GENESIS, Head
 
 FORMAT = 1
+SUFFIX = ".json"
+"""How the name of an exported file ends."""
 MEMBERS = frozenset({"chains", "date", "format", "previous"})
 
 
@@ -69,7 +70,7 @@ class Ends:
     @property
     def file_name(self) -> str:
         """The file's name, `YYYY-MM-DD.json`."""
-        return f"{self.day.isoformat()}.json"
+        return f"{self.day.isoformat()}{SUFFIX}"
 
     def require_same(self, there: bytes, place: str) -> None:
         """Raise ExportError unless the bytes at a place are those of this file: nothing is written over."""
@@ -82,9 +83,8 @@ class Ends:
         return not any(sequence for _, sequence, _ in self.chains)
 
 
-def read_file(path: Path) -> Ends:
-    """The ends that an exported file tells. Raises BadHead, and OSError where it can't be read."""
-    content = path.read_bytes()
+def read_file(content: bytes) -> Ends:
+    """The ends that an exported file tells. Raises BadHead."""
     try:
         members = orjson.loads(content)
         hash_ = members.pop("hash")
@@ -97,18 +97,18 @@ def read_file(path: Path) -> Ends:
     return ends
 
 
-def read_directory(directory: Path) -> list[tuple[str, Ends]]:
-    """The exported heads in a directory with the names of their files, oldest first.
+def read_files(files: Iterable[tuple[str, bytes]]) -> list[tuple[str, Ends]]:
+    """The exported heads in files, names and contents; with those names, oldest first.
 
-    Raises BadHead when a file is not as it was exported or names another one as the one before, and
-    OSError. The list may begin at any day.
+    Raises BadHead when a file is not as it was exported or names another one as the one before. The list
+    may begin at any day.
     """
     found: list[tuple[str, Ends]] = []
-    for path in sorted(directory.glob("*.json")):
+    for name, content in files:
         try:
-            found.append((path.name, read_file(path)))
+            found.append((name, read_file(content)))
         except BadHead as error:
-            raise BadHead(f"{path.name} {error}") from error
+            raise BadHead(f"{name} {error}") from error
     found.sort(key=lambda each: each[1].day)
     check_order(found)
     return found

@@ -36,13 +36,14 @@ class Report:
     changes: int = 0
     checkpoints: int = 0
     heads: int = 0
+    exported: int = 0
     without_candles: int = 0
 
     def __str__(self) -> str:
         """The report as one line."""
         line = (
             f"good: {self.records:,} records with {self.changes:,} changes and {self.checkpoints:,}"
-            f" checkpoints, compared with {self.heads:,} heads"
+            f" checkpoints, compared with {self.heads:,} stored and {self.exported:,} exported heads"
         )
         gone = f"; of {self.without_candles:,} records the candles are no longer kept"
         return line + (gone if self.without_candles else "")
@@ -66,7 +67,7 @@ def verify(
     if stored and stored[0][1].previous != GENESIS:
         raise BadHead(f"{stored[0][0]} is not the first one")
     known = [*exported, *stored]
-    report = Report(heads=len(known))
+    report = Report(heads=len(stored), exported=len(exported))
     with database.read() as connection:
         stranger = audit.outside(connection, PARTITIONS)
         if stranger is not None:

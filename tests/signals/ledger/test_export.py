@@ -19,7 +19,7 @@ from services.signals.config import Settings
 from services.signals.errors import ExportError
 from services.signals.ledger.bucket import Bucket
 from services.signals.ledger.export import Folder, head_job, keep_head, write_out
-from services.signals.ledger.heads import read_directory, read_file
+from services.signals.ledger.heads import read_file, read_files
 from services.signals.ledger.records import GENESIS
 from shared.db.engine import Database
 from tests.signals import closing, site
@@ -93,7 +93,7 @@ def test_heads_are_written_to_a_folder_once_and_never_over_another(
     assert write_out(database, Folder(folder)) == 2
     assert write_out(database, Folder(folder)) == 0
     assert [path.name for path in sorted(folder.iterdir())] == ["2026-11-27.json", "2026-11-28.json"]
-    assert [ends.day.day for _, ends in read_directory(folder)] == [27, 28]
+    assert [ends.day.day for _, ends in read_files(Folder(folder).files())] == [27, 28]
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -122,14 +122,18 @@ def test_heads_are_written_to_a_bucket_once_and_never_over_another(
     bucket = Bucket("ledger", "heads/of/us", s3)
     assert write_out(database, bucket) == 1
     there = s3.get_object(Bucket="ledger", Key="heads/of/us/2026-11-27.json")["Body"].read()
-    (tmp_path / "copy.json").write_bytes(there)
-    assert read_file(tmp_path / "copy.json") == ends
+    assert read_file(there) == ends
+    s3.put_object(Bucket="ledger", Key="heads/of/us/elsewhere/2026-11-26.json", Body=b"of somebody else")
+    assert read_files(bucket.files()) == [("2026-11-27.json", ends)]
     bucket.write(ends)
     s3.put_object(Bucket="ledger", Key="heads/of/us/2026-11-27.json", Body=b"another")
     with pytest.raises(ExportError, match=r"another 2026-11-27\.json is there already"):
         bucket.write(ends)
     with pytest.raises(ExportError, match="NoSuchBucket"):
         Bucket("nowhere", "", s3).write(ends)
+    with pytest.raises(ExportError, match="NoSuchBucket"):
+        list(Bucket("nowhere", "", s3).files())
+    assert list(Bucket("ledger", "empty", s3).files()) == []
 
 
 @pytest.mark.parametrize("place", ["ftp://x", "s3://", "folder", "file:"])

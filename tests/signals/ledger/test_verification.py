@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from services.signals.ledger.heads import read_directory
+from services.signals.ledger.export import Folder
+from services.signals.ledger.heads import read_files
 from services.signals.ledger.records import iso
 from services.signals.ledger.verification import verify
 from shared.db.engine import Database
@@ -22,7 +23,9 @@ def with_a_change(connection: Connection) -> int:
 
 def test_a_ledger_that_nobody_touched_is_good(database: Database, market: Market) -> None:
     told: list[tuple[int, int]] = []
-    report = verify(database, read_directory(market.heads), lambda done, of: told.append((done, of)))
+    report = verify(
+        database, read_files(Folder(market.heads).files()), lambda done, of: told.append((done, of))
+    )
     with database.read() as connection:
         count = connection.execute(text("SELECT count(*) FROM ledger")).scalar_one()
         changes = connection.execute(text("SELECT count(*) FROM view_change")).scalar_one()
@@ -114,7 +117,7 @@ def test_a_past_rewritten_in_every_table_shows_in_the_exported_heads(
     tampered(database, edited_everywhere)
     tampered(database, execute("DELETE FROM ledger_head"))
     verify(database)
-    found = fault(database, read_directory(market.heads))
+    found = fault(database, read_files(Folder(market.heads).files()))
     assert found.partition == CHAIN
     assert "its hash is not the one that 2026-11-2" in found.what
 
@@ -247,6 +250,6 @@ def test_a_tail_cut_off_with_everything_that_tells_of_it_shows_in_the_exported_h
 ) -> None:
     tampered(database, cut_off_with_the_batches)
     tampered(database, execute("DELETE FROM ledger_head"))
-    found = fault(database, read_directory(market.heads))
+    found = fault(database, read_files(Folder(market.heads).files()))
     assert found.partition == CHAIN
     assert "2026-11-28.json has this one" in found.what

@@ -1,5 +1,6 @@
 """`ledger verify` as a command, with files of heads, and on a ledger that grows."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from services.signals.__main__ import main
 from services.signals.errors import BadHead
 from services.signals.feeds.replay import read_recording
-from services.signals.ledger.heads import read_directory
+from services.signals.ledger.export import Folder
+from services.signals.ledger.heads import read_files
 from services.signals.ledger.verification import verify
 from shared.db.engine import Database
 from tests.signals import local_market
@@ -27,9 +29,9 @@ def test_a_file_that_was_edited_or_left_out_is_named(
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / files[0].name).write_bytes(files[0].read_bytes().replace(b'"sequence":', b'"sequence": '))
     with pytest.raises(BadHead, match=r"2026-11-27.json"):
-        read_directory(tmp_path)
+        read_files(Folder(tmp_path).files())
     (tmp_path / files[0].name).unlink()
-    verify(database, read_directory(tmp_path))
+    verify(database, read_files(Folder(tmp_path).files()))
     tampered(database, execute("DELETE FROM ledger_head WHERE day = '2026-11-27'"))
     with pytest.raises(BadHead, match="is not the first one"):
         verify(database)
@@ -49,7 +51,12 @@ def test_the_command_says_good_or_names_the_first_bad_record_or_that_it_could_no
 ) -> None:
     url = database.engine.url.render_as_string(hide_password=False)
     assert command(monkeypatch, "verify", "--database", url, "--heads", str(market.heads)) == 0
-    assert capsys.readouterr().out.startswith("good: ")
+    said = capsys.readouterr().out
+    assert re.match(r"good: .* and [1-9]\d* exported heads", said)
+    monkeypatch.setenv("LEDGER_EXPORT", f"file:{market.heads}")
+    assert command(monkeypatch, "verify", "--database", url) == 0
+    assert capsys.readouterr().out == said
+    monkeypatch.setenv("LEDGER_EXPORT", "")
     tampered(database, execute("DELETE FROM ledger WHERE partition = :p AND sequence = 23"))
     monkeypatch.setenv("DATABASE_URL", url)
     assert command(monkeypatch, "verify") == 1
