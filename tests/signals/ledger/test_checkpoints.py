@@ -226,10 +226,10 @@ def test_a_state_that_its_record_does_not_name_is_passed_over_for_the_candles(
 def test_a_ticker_of_which_neither_checkpoint_nor_candles_are_left_begins_anew_with_the_views_it_had(
     migrated: MakeDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
-    silent, back = DAY, 2 * DAY + 5
-    present = np.ones((4 * DAY, 3), dtype=np.bool_)
+    silent, back = 5 * DAY, 6 * DAY + 5
+    present = np.ones((8 * DAY, 3), dtype=np.bool_)
     present[silent:back, 2] = False
-    whole = list(batches(random_walk(4 * DAY, 3, seed=5), present=present))
+    whole = list(batches(random_walk(8 * DAY, 3, seed=5), present=present))
     database = migrated("signals")
     close_all(database, whole[: back - 2])
     with database.transaction() as session:
