@@ -20,7 +20,7 @@ from tests.support.stack import SERVICES, Stack
 
 pytestmark = pytest.mark.alone
 
-ASKED = ("golden_crossover", "pump_and_dump", "reversal_rsi")
+ASKED = ("golden_crossover", "pump_and_dump", "simple_trend_ride")
 PAGES = ("/dashboard", "/alerts", "/inbox", "/subscription", "/settings")
 CHANGES_BETWEEN = 5
 WAITING_AT_RESTART = 5

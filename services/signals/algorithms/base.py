@@ -344,11 +344,11 @@ def _cross(frame: Frame, first: str, operator: str, second: str) -> Check:
     return Check(_said(text, operator, other_text), now, operator, other, holds)
 
 
-def _term(frame: Frame, operand: Operand) -> Term:
+def _term(frame: Frame, operand: Operand) -> tuple[str, FloatArray, bool]:
     if isinstance(operand, Term):
         return operand
     label, positive = _known(operand)
-    return Term(label, getattr(frame, operand), positive)
+    return label, getattr(frame, operand), positive
 
 
 @lru_cache
