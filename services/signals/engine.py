@@ -171,22 +171,25 @@ class _Positions:
         self.highest_closes[number][rows] = highest
         return highest
 
-    def turn(self, rows: Rows, signals: CodeArray, close: FloatArray) -> tuple[CodeArray, _Turns]:
-        """Turn the views whose signal is not HOLD and not what they are; the views after it, and which.
+    def turn(
+        self, rows: Rows, signals: CodeArray, given: NDArray[np.bool_], close: FloatArray
+    ) -> tuple[CodeArray, _Turns]:
+        """Turn the views whose signal is `given` and not what they are; the views after it, and which.
 
-        Signals and views have the shape (algorithms, tickers of the step). BUY notes the close as the
-        entry price, SELL ends it.
+        Signals, where one that is not HOLD is given, and views have the shape (algorithms, tickers of the
+        step). BUY notes the close as the entry price, SELL ends it.
         """
         views = self.views[:, rows].copy()
-        turned = np.flatnonzero((signals != HOLD) & (signals != views))
+        turned = np.flatnonzero((signals != views) & given)
         numbers = turned // close.size
         indices = turned - numbers * close.size
         held, said = views.ravel()[turned], signals.ravel()[turned]
         views.ravel()[turned] = said
-        self.views[:, rows] = views
-        places = indices if isinstance(rows, slice) else rows[indices]
         entries = np.where(said == BUY, close[indices], np.nan)
-        self.entry_prices[numbers, places] = entries
+        places = indices if isinstance(rows, slice) else rows[indices]
+        ours = numbers * self.views.shape[1] + places
+        self.views.ravel()[ours] = said
+        self.entry_prices.ravel()[ours] = entries
         for number, highest in self.highest_closes.items():
             own = numbers == number
             highest[places[own]] = entries[own]
@@ -354,7 +357,7 @@ class Engine:
                 exits[number] &= known
             rules[number] = entry, exit_
         signals = entries.view(np.int8) - (exits > entries).view(np.int8)
-        views, turns = self._positions.turn(rows, signals, current["close"])
+        views, turns = self._positions.turn(rows, signals, entries | exits, current["close"])
         self._recent = current
         self._counts[rows] += 1
         self._spread = self._spread[0] + 1, self._spread[1] + 1

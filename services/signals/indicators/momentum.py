@@ -3,18 +3,21 @@
 import numpy as np
 
 from services.signals.candles import FloatArray
-from services.signals.indicators.stream import History, Indicator, Step, known_from, smoothed
+from services.signals.indicators.stream import History, Indicator, Step, known_from
 
 
 class Rsi(Indicator):
     """Relative strength index with Wilder's smoothing (New Concepts in Technical Trading Systems, 1978).
 
-    RSI = 100 x gain / (gain + loss), of the smoothed gains and losses; 50 when both are 0.
+    RSI = 100 x gain / (gain + loss), of the smoothed gains and losses; 50 when both are 0. The state has
+    `period` times the smoothed ones, the ratio is the same: their sum until the seed, and then each time
+    (period - 1) / period of it and what is new.
     """
 
     def __init__(self, name: str, period: int) -> None:
         super().__init__(name, "gain", "loss")
         self._period = period
+        self._share_kept = np.array((period - 1) / period)
 
     def update(self, step: Step) -> FloatArray:
         """Advance by one candle."""
@@ -23,14 +26,26 @@ class Rsi(Indicator):
             change[step.counts == 0] = 0.0
         gained = np.maximum(change, 0.0)
         lost = gained - change
-        gain = smoothed(self.state["gain"], gained, step, self._period)
-        loss = smoothed(self.state["loss"], lost, step, self._period)
+        gain = self._advanced(self.state["gain"], gained, step)
+        loss = self._advanced(self.state["loss"], lost, step)
         both = gain + loss
         value = gain / both
         value *= 100.0
         if not both.min() > 0.0:
             value[both == 0.0] = 50.0
         return known_from(self._period, step, value)
+
+    def _advanced(self, state: FloatArray, added: FloatArray, step: Step) -> FloatArray:
+        """The state after the step; perhaps the state itself, not to be kept or written to."""
+        total = state[step.rows]
+        if step.least > self._period:
+            total *= self._share_kept
+        else:
+            total = np.where(step.counts > self._period, total * self._share_kept, total)
+        total += added
+        if step.scattered or step.least <= self._period:
+            state[step.rows] = total
+        return total
 
 
 class Difference(Indicator):
