@@ -108,9 +108,14 @@ class Frame(Series):
         highest_close: FloatArray | None = None,
     ) -> None:
         super().__init__(columns, names)
-        self.previous = Series(previous, names)
+        self._previous = previous, names
         self._entry_price = entry_price
         self._highest_close = highest_close
+
+    @property
+    def previous(self) -> Series:
+        """The candle before."""
+        return Series(*self._previous)
 
     @property
     def entry_price(self) -> FloatArray:
@@ -165,15 +170,15 @@ class Rule:
         ValueError for a condition's text that can't be shown: whatever it says can be explained later.
         """
         rule = stated if isinstance(stated, Rule) else cls(np.asarray(stated), ())
-        if not _is_array(rule.holds, "b", size):
+        if not _is_array(rule.holds, "b", (size,)):
             raise TypeError(f"a rule holds or not for each of {size} tickers: it takes that many booleans")
         for text, value, _, threshold, holds in rule.checks:
             if not text.isprintable():
                 raise ValueError(f"the text of a condition has what can't be shown: {text!r}")
             if not (
-                _is_array(value, "fiu", size)
-                and (isinstance(threshold, float) or _is_array(threshold, "fiu", size))
-                and _is_array(holds, "b", size)
+                _is_array(value, "fiu", rule.holds.shape)
+                and (isinstance(threshold, float) or _is_array(threshold, "fiu", rule.holds.shape))
+                and _is_array(holds, "b", rule.holds.shape)
             ):
                 raise TypeError(f"{text}: its sides are no arrays of numbers of {size} tickers")
         return rule
@@ -198,8 +203,8 @@ class Rule:
         )
 
 
-def _is_array(values: object, kinds: str, size: int) -> bool:
-    return isinstance(values, np.ndarray) and values.dtype.kind in kinds and values.shape == (size,)
+def _is_array(values: object, kinds: str, shape: tuple[int, ...]) -> bool:
+    return type(values) is np.ndarray and values.shape == shape and values.dtype.kind in kinds
 
 
 @dataclass(frozen=True, slots=True)
