@@ -92,6 +92,9 @@ def take_checkpoints(database: Database, closes: int) -> int:
                 engine.step(batch)
     with database.transaction() as session:
         rows = [_checkpoint(session, engine, partition, closes - DAY) for partition in EVERY]
+    with database.read() as connection:
+        for checkpoint, recorded in stored.newest(connection, "1h", EVERY):
+            checkpoint.require(recorded)
     return sum(rows)
 
 
@@ -102,6 +105,14 @@ def _checkpoint(session: Session, engine: Engine, partition: int, sequence: int)
     due = checkpoints.taken(engine, names)
     assert hashlib.sha256(due.state).hexdigest() == due.hash
     stored.insert(session, [Checkpoint(partition, sequence, "1h", START + sequence * HOUR, *due)])
+    session.execute(
+        text(
+            "UPDATE ledger SET record = CAST(CAST(record AS jsonb)"
+            " || jsonb_build_object('checkpoint', CAST(:hash AS text)) AS text)"
+            " WHERE partition = :partition AND sequence = :sequence"
+        ),
+        {"hash": due.hash, "partition": partition, "sequence": sequence},
+    )
     return len(due.state)
 
 
