@@ -5,7 +5,7 @@ once, on arrays of shape (tickers,). Nothing is recomputed, no clock is read: wh
 on the candles each ticker had, bit for bit, whatever tickers stand beside it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -13,17 +13,14 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.signals.algorithms.base import Algorithm, Condition, Frame, Rule
 from services.signals.candles import COLUMNS, EPOCH, CandleBatch, FloatArray, kept, length_of, read_only
 from services.signals.indicators import IndicatorSet, IntArray, Name, Rows, Step, grown
+from services.signals.positions import BUY, HOLD, SELL, CodeArray, Positions, Turned
 from services.signals.state import EngineState, IncompleteState, StateArray
 
-CodeArray = NDArray[np.int8]
 _SECOND = timedelta(seconds=1)
-BUY, HOLD, SELL = 1, 0, -1
-"""Signals and views in arrays."""
 
 
 class Signal(StrEnum):
@@ -64,39 +61,6 @@ class Failure(NamedTuple):
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
-class _Turns:
-    """The views that turned in one step, by algorithm as the engine lists them, then as in the batch.
-
-    `numbers` are the algorithms' places in the engine and `indices` the tickers' in the batch; `held` is
-    what the view was, `said` what it is now. All have the shape (turned views,).
-    """
-
-    numbers: NDArray[np.intp]
-    indices: NDArray[np.intp]
-    held: CodeArray
-    said: CodeArray
-
-    def changes(
-        self, batch: CandleBatch, algorithms: tuple[Algorithm, ...], rules: Mapping[int, tuple[Rule, Rule]]
-    ) -> Iterator[ViewChange]:
-        """Each of them, with what its algorithm's rules (entry and exit, by its number) saw."""
-        ends = np.searchsorted(self.numbers, np.arange(len(algorithms)), side="right").tolist()
-        for number, (begin, end) in enumerate(zip([0, *ends], ends, strict=False)):
-            if begin == end:
-                continue
-            own, algorithm, (entry, exit_) = slice(begin, end), algorithms[number], rules[number]
-            indices, bought = self.indices[own], self.said[own] == BUY
-            entries = iter(entry.why("entry", indices[bought]).conditions())
-            exits = iter(exit_.why("exit", indices[~bought]).conditions())
-            key, version, tickers = algorithm.key, algorithm.version, batch.tickers
-            closes = batch.close[indices].tolist()
-            rows = zip(indices.tolist(), self.held[own].tolist(), bought.tolist(), closes, strict=True)
-            for index, held, buys, close in rows:
-                to_view, why = (Signal.BUY, next(entries)) if buys else (Signal.SELL, next(exits))
-                yield ViewChange(key, version, tickers[index], _SIGNALS[held], to_view, close, why)
-
-
 @dataclass(frozen=True, eq=False)
 class StepResult:
     """What one step said, in arrays over the tickers of its batch, in the batch's order.
@@ -110,7 +74,7 @@ class StepResult:
     views: Mapping[str, CodeArray]
     indicators: Mapping[str, FloatArray]
     failures: list[Failure]
-    _turns: _Turns | None
+    _turned: Turned
     _algorithms: tuple[Algorithm, ...]
     _rules: Mapping[int, tuple[Rule, Rule]]
 
@@ -120,80 +84,21 @@ class StepResult:
 
         Made when first asked for: a backtest over arrays does not pay for explanations.
         """
-        if self._turns is None:
-            return []
-        return list(self._turns.changes(self.batch, self._algorithms, self._rules))
+        return [change for number in self._rules for change in self._changes_of(number)]
 
-
-class _Positions:
-    """View and entry price of every algorithm and ticker, arrays of shape (algorithms, capacity).
-
-    And of those algorithms that follow it, by their number, the highest close since entry: (capacity,).
-    """
-
-    def __init__(self, algorithms: Sequence[Algorithm]) -> None:
-        self.views: CodeArray = np.zeros((len(algorithms), 0), dtype=np.int8)
-        self.entry_prices: FloatArray = np.zeros((len(algorithms), 0))
-        self.highest_closes: dict[int, FloatArray] = {
-            number: np.zeros(0) for number, each in enumerate(algorithms) if each.follows_highest_close
-        }
-
-    def grow(self, capacity: int) -> None:
-        self.views = grown(self.views, capacity, HOLD)
-        self.entry_prices = grown(self.entry_prices, capacity, np.nan)
-        self.highest_closes = {
-            number: grown(highest, capacity, np.nan) for number, highest in self.highest_closes.items()
-        }
-
-    def snapshot(self, number: int, rows: IntArray) -> dict[str, StateArray]:
-        """The state of one algorithm for some rows, by the names of EngineState behind its key."""
-        parts = {"view": self.views[number, rows], "entry_price": self.entry_prices[number, rows]}
-        if number in self.highest_closes:
-            parts["highest_close"] = self.highest_closes[number][rows]
-        return parts
-
-    def lacks_highest_close(self, number: int, parts: Mapping[str, StateArray]) -> bool:
-        """Whether a state knows entries of an algorithm, but not the highest closes since."""
-        return number in self.highest_closes and "view" in parts and "highest_close" not in parts
-
-    def restore(self, number: int, rows: IntArray, parts: Mapping[str, StateArray]) -> None:
-        """Take back what `snapshot` gave; HOLD without an entry where it gave nothing."""
-        self.views[number, rows] = parts.get("view", HOLD)
-        self.entry_prices[number, rows] = parts.get("entry_price", np.nan)
-        if number in self.highest_closes:
-            self.highest_closes[number][rows] = parts.get("highest_close", np.nan)
-
-    def followed(self, number: int, rows: Rows, close: FloatArray) -> FloatArray | None:
-        """The highest closes since entry once these closes have come; None if nobody follows them."""
-        if number not in self.highest_closes:
-            return None
-        highest = read_only(np.maximum(self.highest_closes[number][rows], close))
-        self.highest_closes[number][rows] = highest
-        return highest
-
-    def turn(
-        self, rows: Rows, signals: CodeArray, given: NDArray[np.bool_], close: FloatArray
-    ) -> tuple[CodeArray, _Turns]:
-        """Turn the views whose signal is `given` and not what they are; the views after it, and which.
-
-        Signals, where one that is not HOLD is given, and views have the shape (algorithms, tickers of the
-        step). BUY notes the close as the entry price, SELL ends it.
-        """
-        views = self.views[:, rows].copy()
-        turned = np.flatnonzero((signals != views) & given)
-        numbers = turned // close.size
-        indices = turned - numbers * close.size
-        held, said = views.ravel()[turned], signals.ravel()[turned]
-        views.ravel()[turned] = said
-        entries = np.where(said == BUY, close[indices], np.nan)
-        places = indices if isinstance(rows, slice) else rows[indices]
-        ours = numbers * self.views.shape[1] + places
-        self.views.ravel()[ours] = said
-        self.entry_prices.ravel()[ours] = entries
-        for number, highest in self.highest_closes.items():
-            own = numbers == number
-            highest[places[own]] = entries[own]
-        return views, _Turns(numbers, indices, held, said)
+    def _changes_of(self, number: int) -> Iterator[ViewChange]:
+        """Those of one algorithm, by its number, with what its rules saw."""
+        own = slice(*np.searchsorted(self._turned.numbers, (number, number + 1)).tolist())
+        indices, bought = self._turned.indices[own], self._turned.said[own] == BUY
+        algorithm, (entry, exit_) = self._algorithms[number], self._rules[number]
+        entries = iter(entry.why("entry", indices[bought]).conditions())
+        exits = iter(exit_.why("exit", indices[~bought]).conditions())
+        key, version, tickers = algorithm.key, algorithm.version, self.batch.tickers
+        closes = self.batch.close[indices].tolist()
+        rows = zip(indices.tolist(), self._turned.held[own].tolist(), bought.tolist(), closes, strict=True)
+        for index, held, buys, close in rows:
+            to_view, why = (Signal.BUY, next(entries)) if buys else (Signal.SELL, next(exits))
+            yield ViewChange(key, version, tickers[index], _SIGNALS[held], to_view, close, why)
 
 
 class Engine:
@@ -216,7 +121,7 @@ class Engine:
         self._indicators = IndicatorSet(needed.union(indicators))
         self._names = {each.key: tuple({*COLUMNS, *each.indicators}) for each in self.algorithms}
         self._numbers = {key: number for number, key in enumerate(keys)}
-        self._positions = _Positions(self.algorithms)
+        self._positions = Positions(self.algorithms)
         self._known_from = [
             max((name.first for name in map(Name.parse, each.indicators) if name), default=0)
             for each in self.algorithms
@@ -249,7 +154,7 @@ class Engine:
         if not batch.tickers:
             nothing = {key: np.zeros(0, dtype=np.int8) for key in self._numbers}
             unknown = {name: np.zeros(0) for name in self._indicators.names}
-            return StepResult(batch, nothing, nothing, unknown, [], None, self.algorithms, {})
+            return StepResult(batch, nothing, nothing, unknown, [], Turned.nothing(), self.algorithms, {})
         rows = self._rows_of(batch.tickers)
         with np.errstate(all="ignore"):  # a warm-up's NaN and an algorithm's own arithmetic are no events
             return self._advance(rows, batch)
@@ -357,13 +262,13 @@ class Engine:
                 exits[number] &= known
             rules[number] = entry, exit_
         signals = entries.view(np.int8) - (exits > entries).view(np.int8)
-        views, turns = self._positions.turn(rows, signals, entries | exits, current["close"])
+        views, turned = self._positions.turn(rows, signals, entries | exits, current["close"])
         self._recent = current
         self._counts[rows] += 1
         self._spread = self._spread[0] + 1, self._spread[1] + 1
         self._recent_opened = (batch.open_time - EPOCH) // _SECOND
         by_key = dict(zip(self._numbers, signals, strict=True)), dict(zip(self._numbers, views, strict=True))
-        return StepResult(batch, *by_key, indicators, failures, turns, self.algorithms, rules)
+        return StepResult(batch, *by_key, indicators, failures, turned, self.algorithms, rules)
 
     def _rows_of(self, tickers: tuple[str, ...]) -> Rows:
         """The tickers' rows; new tickers get the next ones. A slice when they are the first rows in order."""

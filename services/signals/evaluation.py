@@ -23,11 +23,12 @@ from services.signals.candles import (
     epoch_seconds,
     sound,
 )
-from services.signals.engine import HOLD, CodeArray, Signal, StepResult, View, ViewChange
+from services.signals.engine import Signal, StepResult, View, ViewChange
 from services.signals.ledger import records
 from services.signals.ledger.checkpoints import Checkpoint, Due, Previous
 from services.signals.ledger.records import PARTITIONS, Head, Record
 from services.signals.lineup import Lineup
+from services.signals.positions import HOLD, CodeArray
 from services.signals.repository.checkpoints import LastRecord
 from services.signals.repository.cycles import ChangeRow, GapRow, Signals, TickerRow, ViewRow
 from services.signals.repository.history import KnownTicker, KnownView

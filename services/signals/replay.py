@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from services.signals.algorithms.base import Algorithm
-from services.signals.engine import HOLD, Engine, Signal, StepResult
+from services.signals.engine import Engine, Signal, StepResult
 from services.signals.feeds.csv_files import Recording
+from services.signals.positions import HOLD
 
 INDICATORS = ("sma9", "sma50", "sma100", "ema50", "ema100", "rsi14")
 SIGNAL_HEADER = ("time", "ticker", "algorithm", "signal", "view", "close")

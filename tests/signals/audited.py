@@ -85,6 +85,11 @@ def run(
             close(database, runner, batch, sequence)
 
 
+def fill(database: Database) -> None:
+    """Release and evaluate the whole market."""
+    run(database, whole_market())
+
+
 def contents(connection: Connection, partition: int = CHAIN) -> list[Content]:
     """What the records of a chain say, in their order."""
     rows = connection.execute(

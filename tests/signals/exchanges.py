@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -134,3 +135,16 @@ class Stage:
             return False
 
         wait_until(moved, what, patience, pause=0.03)
+
+
+@contextmanager
+def staged(url: str, now: int, **markets: Sequence[str]) -> Iterator[Stage]:
+    """A stage at a moment, with the markets of each exchange; its servers are closed with the block."""
+    clock = HandClock(now)
+    with ExitStack() as parts:
+        servers = {name: ExchangeServer(name, clock.now, tuple(each)) for name, each in markets.items()}
+        for server in servers.values():
+            parts.callback(server.close)
+        database = Database(url, application_name="test", pool_size=10)
+        parts.callback(database.dispose)
+        yield Stage(database, clock, servers)

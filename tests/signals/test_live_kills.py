@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,12 +11,12 @@ from sqlalchemy import text
 from services.signals.ledger.records import iso
 from services.signals.ledger.verification import verify
 from shared.db.engine import Database
-from tests.signals.exchanges import HOUR, START, HandClock, Stage
+from tests.signals.exchanges import HOUR, START, Stage, staged
 from tests.signals.feed_process import FeedProcess
 from tests.signals.local_market import running, wait_until
 from tests.signals.test_live_restart import evaluating, stored
 from tests.signals.test_runner import MakeUrl
-from tests.support.exchange_server import Asked, ExchangeServer, Fault
+from tests.support.exchange_server import Asked, Fault
 
 AAA, BBB, CCC = "kraken:AAA/USDT", "kraken:BBB/USDT", "binance:CCC/USDT"
 FIRST, LAST = 20, 30
@@ -32,17 +31,10 @@ def url(database_url: MakeUrl) -> str:
 @pytest.fixture
 def stage(url: str) -> Iterator[Stage]:
     """Two exchanges, two seconds past a close: a backfill ends before it, and it comes as a live one."""
-    clock = HandClock(START + FIRST * HOUR + 2)
-    with ExitStack() as parts:
-        servers = {
-            "kraken": ExchangeServer("kraken", clock.now, ("AAA/USDT", "BBB/USDT")),
-            "binance": ExchangeServer("binance", clock.now, ("CCC/USDT",)),
-        }
-        for server in servers.values():
-            parts.callback(server.close)
-        database = Database(url, application_name="test", pool_size=10)
-        parts.callback(database.dispose)
-        yield Stage(database, clock, servers)
+    with staged(
+        url, START + FIRST * HOUR + 2, kraken=("AAA/USDT", "BBB/USDT"), binance=("CCC/USDT",)
+    ) as stage:
+        yield stage
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Candles that an exchange tells only after a newer one of the same ticker."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import text
@@ -10,12 +9,11 @@ from services.signals.feeds.position import OVERLAP
 from services.signals.feeds.source import SETTLE_SECONDS
 from services.signals.ledger.verification import verify
 from shared.db.engine import Database
-from tests.signals.exchanges import HOUR, START, HandClock, Stage
+from tests.signals.exchanges import HOUR, START, Stage, staged
 from tests.signals.local_market import running, wait_until
 from tests.signals.test_feed import Publisher
 from tests.signals.test_live_restart import evaluating, stored
 from tests.signals.test_runner import MakeUrl
-from tests.support.exchange_server import ExchangeServer
 
 AAA, BBB = "kraken:AAA/USDT", "kraken:BBB/USDT"
 
@@ -28,13 +26,8 @@ def url(database_url: MakeUrl) -> str:
 @pytest.fixture
 def stage(url: str) -> Iterator[Stage]:
     """Kraken with two markets; the clock says a minute past a close."""
-    clock = HandClock(START + 10 * HOUR + 60)
-    with ExitStack() as parts:
-        server = ExchangeServer("kraken", clock.now, ("AAA/USDT", "BBB/USDT"))
-        parts.callback(server.close)
-        database = Database(url, application_name="test", pool_size=10)
-        parts.callback(database.dispose)
-        yield Stage(database, clock, {"kraken": server})
+    with staged(url, START + 10 * HOUR + 60, kraken=("AAA/USDT", "BBB/USDT")) as stage:
+        yield stage
 
 
 def holes(stage: Stage, ticker: str = "AAA/USDT") -> set[int]:

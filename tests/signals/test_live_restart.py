@@ -1,7 +1,6 @@
 """The live feed is stopped and started again: it goes on where the stored candles end."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pytest
@@ -12,11 +11,10 @@ from services.signals.feeds.source import SETTLE_SECONDS
 from shared.bus.local import LocalBus
 from shared.db.engine import Database
 from shared.process import Loop
-from tests.signals.exchanges import HOUR, START, HandClock, Stage
+from tests.signals.exchanges import HOUR, START, Stage, staged
 from tests.signals.local_market import running, settings, wait_until
 from tests.signals.test_feed import Publisher
 from tests.signals.test_runner import MakeUrl
-from tests.support.exchange_server import ExchangeServer
 
 AAA, BBB, CCC = "kraken:AAA/USDT", "kraken:BBB/USDT", "binance:CCC/USDT"
 
@@ -29,17 +27,8 @@ def url(database_url: MakeUrl) -> str:
 @pytest.fixture
 def stage(url: str) -> Iterator[Stage]:
     """Two exchanges; the clock says a minute past a close."""
-    clock = HandClock(START + 10 * HOUR + 60)
-    with ExitStack() as parts:
-        servers = {
-            "kraken": ExchangeServer("kraken", clock.now, ("AAA/USDT", "BBB/USDT")),
-            "binance": ExchangeServer("binance", clock.now, ("CCC/USDT",)),
-        }
-        for server in servers.values():
-            parts.callback(server.close)
-        database = Database(url, application_name="test", pool_size=10)
-        parts.callback(database.dispose)
-        yield Stage(database, clock, servers)
+    with staged(url, START + 10 * HOUR + 60, kraken=("AAA/USDT", "BBB/USDT"), binance=("CCC/USDT",)) as stage:
+        yield stage
 
 
 def evaluating(database: Database, url: str) -> list[Loop]:

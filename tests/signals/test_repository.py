@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.signals.candles import Candle, CandleBatch
-from services.signals.engine import BUY
 from services.signals.ledger.records import Record
+from services.signals.positions import BUY
 from services.signals.repository import cycles, history
 from services.signals.repository.cycles import ChangeRow, Signals, TickerRow
 from tests.signals.closing import close_all, stored

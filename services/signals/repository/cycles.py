@@ -19,8 +19,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.signals.candles import Candle, CandleBatch, FloatArray
-from services.signals.engine import BUY, HOLD, SELL, CodeArray, Signal, StepResult
+from services.signals.engine import Signal, StepResult
 from services.signals.ledger.records import Record
+from services.signals.positions import BUY, HOLD, SELL, CodeArray
 from services.signals.repository import partitions
 
 ROWS_AT_ONCE = 50_000

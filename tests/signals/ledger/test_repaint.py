@@ -1,7 +1,7 @@
 """A day evaluated again with candles fetched again, and what comes out otherwise."""
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -19,9 +19,9 @@ from services.signals.feeds.refetch import DayOfCandles, candles_of_day
 from services.signals.ledger.repaint import RepaintJob, check_newest_day
 from services.signals.repository import repaints
 from shared.db.engine import Database
-from tests.conftest import _Templates
 from tests.signals import audited, site
 from tests.signals.audited import HOURLY
+from tests.signals.conftest import Copied
 from tests.signals.local_market import settings
 
 DAY = date(2020, 1, 3)
@@ -40,13 +40,8 @@ def of_day(change: Callable[[CandleBatch], CandleBatch] = lambda batch: batch) -
 
 
 @pytest.fixture(scope="module")
-def market(_templates: _Templates) -> Iterator[Database]:
-    name = _templates.copy("signals")
-    database = Database(_templates._server.url(name), application_name="test")
-    audited.run(database, audited.whole_market())
-    yield database
-    database.dispose()
-    _templates.drop(name)
+def market(kept_copied: Copied) -> Database:
+    return kept_copied(audited.fill)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A recorded change is decided again from stored candles, and comes out bit for bit the same."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -16,9 +15,9 @@ from services.signals.ledger.replay import replay
 from services.signals.lineup import Lineup
 from services.signals.runner import Runner
 from shared.db.engine import Database
-from tests.conftest import _Templates
 from tests.signals import audited
 from tests.signals.audited import CHAIN, contents
+from tests.signals.conftest import Copied
 from tests.signals.test_runner import MakeDatabase
 
 
@@ -33,13 +32,8 @@ class Sometimes(SimpleTrendRide):
 
 
 @pytest.fixture(scope="module")
-def database(_templates: _Templates) -> Iterator[Database]:
-    name = _templates.copy("signals")
-    database = Database(_templates._server.url(name), application_name="test")
-    audited.run(database, audited.whole_market())
-    yield database
-    database.dispose()
-    _templates.drop(name)
+def database(kept_copied: Copied) -> Database:
+    return kept_copied(audited.fill)
 
 
 def turns(database: Database) -> list[tuple[int, str, str]]:
